@@ -1,0 +1,137 @@
+"""The values that cross every border of memtui: frozen, comparable, free of behaviour.
+
+Sizes are bytes, addresses are unsigned 64-bit integers of the target, not of the machine that reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One line of /proc/PID/maps: addresses [start, end), ``offset`` bytes into the file at ``path`` ('' when anonymous)."""
+
+    start: int
+    end: int
+    permissions: str
+    offset: int
+    inode: int
+    path: str
+
+    @property
+    def executable(self) -> bool:
+        return "x" in self.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class HeapEntry:
+    """One stack of a .heap file: what is in use and what was ever allocated there; return addresses, leaf first."""
+
+    inuse_objects: int
+    inuse_bytes: int
+    allocated_objects: int
+    allocated_bytes: int
+    addresses: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeapProfile:
+    """A gperftools heap profile or leak dump, aggregated by stack, largest in-use first.
+
+    ``kind`` is the header's word after ``@`` (heapprofile, heap_v2, growth ...), ``period`` its sampling period in bytes
+    (0: every allocation counted). ``header`` holds the totals as the file's first line states them. ``notes`` say in words
+    what was not whole (a cut file, lines passed over).
+    """
+
+    kind: str
+    period: int
+    header: HeapEntry
+    entries: tuple[HeapEntry, ...]
+    mappings: tuple[Mapping, ...]
+    notes: tuple[str, ...] = ()
+
+
+class LeakKind(str, Enum):
+    UNREACHABLE = "unreachable"
+    NOT_FREED = "not-freed"
+    DEFINITELY_LOST = "definitely-lost"
+    INDIRECTLY_LOST = "indirectly-lost"
+    POSSIBLY_LOST = "possibly-lost"
+    STILL_REACHABLE = "still-reachable"
+    DIRECT = "direct"
+    INDIRECT = "indirect"
+    IN_USE = "in-use"
+    GROWTH = "growth"
+
+
+class ReportStatus(str, Enum):
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    NOT_RUN = "not-run"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """An object file a stack runs through: its path in the target's view and its GNU build-id in hex ('' when it has none)."""
+
+    path: str
+    build_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One step of a stack.
+
+    ``address`` is the return address as the checker recorded it; ``offset`` the same as a virtual address of the module's
+    ELF file, which is what addr2line takes (look up offset-1: the call, not what follows it). ``function`` is demangled,
+    ``linkage_name`` as the symbol table has it. None: not known (yet).
+    """
+
+    address: int
+    module: Module | None = None
+    offset: int | None = None
+    function: str | None = None
+    linkage_name: str | None = None
+    file: str | None = None
+    line: int | None = None
+    inlined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeakRecord:
+    """What leaked from one stack (leaf first, allocator frames dropped). Unique in its report by (leak_id, kind)."""
+
+    leak_id: str
+    bytes: int
+    objects: int
+    kind: LeakKind
+    stack: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """How the run that a report is of ended; None where it has not, or nobody knows."""
+
+    exit_code: int | None = None
+    signal: str | None = None
+    oom_killed: bool = False
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeakReport:
+    """One checker's answer. ``started`` is ISO 8601 in UTC; totals are the checker's, before anything is filtered."""
+
+    checker: str
+    mode: str
+    status: ReportStatus
+    argv: tuple[str, ...] = ()
+    pid: int | None = None
+    started: str | None = None
+    run: RunFacts = field(default_factory=RunFacts)
+    total_bytes: int = 0
+    total_objects: int = 0
+    notes: tuple[str, ...] = ()
+    leaks: tuple[LeakRecord, ...] = ()

@@ -1,0 +1,1 @@
+"""Acts on the target: launches, samples, asks and records it. No Textual."""
