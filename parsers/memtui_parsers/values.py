@@ -104,7 +104,7 @@ class LeakRecord:
     """What leaked from one stack (leaf first, allocator frames dropped). Unique in its report by (leak_id, kind)."""
 
     leak_id: str
-    bytes: int
+    size_bytes: int
     objects: int
     kind: LeakKind
     stack: tuple[Frame, ...]

@@ -1,0 +1,42 @@
+"""What a user asked for when launching a target: the one value that goes from the command line to the recorder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+CHECK_OFF = "off"
+HEAPCHECK_MODES = ("minimal", "normal", "strict", "draconian", "as-is", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """One launch, before anything is known of the target.
+
+    ``release_rate`` None: nothing is set. ``tcmalloc`` is 'auto', 'off' or a library's path. ``environment`` holds the
+    user's ``--env``. ``for_s`` None: until it ends. ``inherit_stdin``: the target reads what memtui's own stdin is.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str
+    mode: str = CHECK_OFF
+    release_rate: float | None = None
+    tcmalloc: str = "auto"
+    environment: dict[str, str] = field(default_factory=dict)
+    for_s: float | None = None
+    sample_hz: float = 10.0
+    follow_children: bool = False
+    inherit_stdin: bool = False
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> LaunchRequest:
+        fields = json.loads(text)
+        return cls(**{**fields, "argv": tuple(fields["argv"])})
+
+
+def format_rate(rate: float) -> str:
+    """A release rate as TCMALLOC_RELEASE_RATE gets it and the screen shows it."""
+    return f"{rate:g}"

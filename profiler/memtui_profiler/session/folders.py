@@ -1,0 +1,129 @@
+"""Where sessions live, what they are called, and which of them are old enough to go."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from memtui_profiler.errors import UserError
+from memtui_profiler.session.writer import DATABASE
+
+CONTROL_SOCKET = "control.sock"
+LOCK = "recorder.lock"
+KEEP_SESSIONS = 50
+KEEP_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFolder:
+    """One session on disk. ``live``: a recorder holds its lock right now."""
+
+    path: Path
+    live: bool
+    size_bytes: int
+    modified: float
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def sessions_root() -> Path:
+    """``$XDG_STATE_HOME/memtui/sessions``, else ``~/.local/state/memtui/sessions``; a relative XDG path is ignored, as its specification asks."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    return base / "memtui" / "sessions"
+
+
+def create(program: str, *, root: Path | None = None) -> Path:
+    """Make a new session folder (0700), named by time, program and pid. Raises UserError when that cannot be."""
+    root = sessions_root() if root is None else root
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", Path(program).name)[:40].lstrip(".") or "target"
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{os.getpid()}"
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for attempt in range(100):
+            path = root / (stem if attempt == 0 else f"{stem}-{attempt}")
+            try:
+                path.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise UserError(
+            "cannot keep a session", f"{root}: {error.strerror}", "set XDG_STATE_HOME to a folder that can be written"
+        ) from error
+    raise UserError(
+        "cannot keep a session", f"{root / stem} and 99 more exist already", "remove some with `memtui sessions rm`"
+    )
+
+
+def is_live(path: Path) -> bool:
+    """Whether a recorder holds the session's lock."""
+    import fcntl
+
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def hold_lock(path: Path) -> int:
+    """Take the session's lock for this process's life; returns the descriptor that holds it."""
+    import fcntl
+
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def sessions(root: Path | None = None) -> list[SessionFolder]:
+    """All sessions, newest first."""
+    root = sessions_root() if root is None else root
+    found = []
+    for path in root.iterdir() if root.is_dir() else ():
+        database = path / DATABASE
+        try:
+            modified = database.stat().st_mtime
+            size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+        except OSError:
+            continue
+        found.append(SessionFolder(path, is_live(path), size, modified))
+    return sorted(found, key=lambda s: s.name, reverse=True)
+
+
+def remove(session: SessionFolder) -> None:
+    """Delete a finished session. Raises UserError when it is live or cannot be deleted."""
+    if session.live:
+        raise UserError(
+            f"cannot remove {session.name}", "it is still recorded", "stop it first: `memtui resume`, then t"
+        )
+    try:
+        shutil.rmtree(session.path)
+    except OSError as error:
+        raise UserError(f"cannot remove {session.name}", str(error), "check who owns the folder") from error
+
+
+def prune(root: Path | None = None, *, keep: int = KEEP_SESSIONS, keep_bytes: int = KEEP_BYTES) -> list[str]:
+    """Delete finished sessions beyond ``keep`` or ``keep_bytes``, oldest first; returns their names."""
+    kept_bytes, kept, gone = 0, 0, []
+    for session in sessions(root):
+        kept_bytes += session.size_bytes
+        kept += 1
+        if not session.live and (kept > keep or kept_bytes > keep_bytes):
+            remove(session)
+            kept -= 1
+            kept_bytes -= session.size_bytes
+            gone.append(session.name)
+    return gone
