@@ -1,0 +1,53 @@
+"""Figures as the screen and the reports write them: sizes, counts, rates and clocks. Pure text, fixed widths."""
+
+from __future__ import annotations
+
+_TIGHT_UNITS = "BKMGTPE"
+_PROSE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+THIN_SPACE = "\N{THIN SPACE}"
+# A thin space is one column wide in a terminal, but not every font or locale has it.
+PLAIN_SPACE = " "
+
+
+def _scaled(size_bytes: float) -> tuple[float, int]:
+    """The figure in the largest unit that keeps it under 1,000 as written, and that unit's power of 1024.
+
+    The bound is 999.95 and not 1024, so that no figure needs more than five characters with its decimal.
+    """
+    figure, power = float(size_bytes), 0
+    while abs(figure) >= (999.5 if power == 0 else 999.95) and power < len(_PROSE_UNITS) - 1:
+        figure /= 1024
+        power += 1
+    return figure, power
+
+
+def tight(size_bytes: float) -> str:
+    """A size for narrow places, at most five columns up to an exbibyte: ``0B``, ``14.2G``, ``142G``."""
+    figure, power = _scaled(size_bytes)
+    unit = _TIGHT_UNITS[power]
+    return f"{figure:.0f}{unit}" if power == 0 or abs(figure) >= 99.95 else f"{figure:.1f}{unit}"
+
+
+def prose(size_bytes: float) -> str:
+    """A size for sentences and columns: ``999 B``, ``1.0 KiB``, ``14.2 GiB``; at most nine columns."""
+    figure, power = _scaled(size_bytes)
+    return f"{figure:.0f} B" if power == 0 else f"{figure:.1f} {_PROSE_UNITS[power]}"
+
+
+def count(number: int, space: str = THIN_SPACE) -> str:
+    """A count in groups of three: ``10 547``. ``space`` parts the groups: thin, or plain for ASCII and for aligned text."""
+    return f"{number:,}".replace(",", space)
+
+
+def clock(seconds: float) -> str:
+    """A duration as ``00:03:12``; hours go on past 99, negative ones are zero."""
+    whole = max(0, int(seconds))
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def rate(bytes_per_s: float) -> str:
+    """A signed change per second, tight: ``+1.2M/s``, ``-380M/s``, ``0B/s``."""
+    text = tight(abs(bytes_per_s))
+    if text == "0B":
+        return "0B/s"
+    return f"{'-' if bytes_per_s < 0 else '+'}{text}/s"
