@@ -2,6 +2,12 @@
 
 What changes later is a row of its own: a run ends in run_end, a report in report_end, a frame is named in symbol.
 Times (``*_s``) are seconds on CLOCK_BOOTTIME since the session began; meta holds the one wall-clock origin. Sizes are bytes.
+
+Keys of meta: ``memtui`` (version), ``started`` (Unix time of second 0, decimal), ``boottime`` (CLOCK_BOOTTIME of second 0),
+``utc_offset`` (seconds east of UTC where it was recorded), ``argv`` (JSON list), ``cwd``, ``host``, ``sample_hz``,
+``page_bytes``, ``recorder_pid``, ``request`` (JSON LaunchRequest without the values of the user's --env).
+Files of run N: ``runs/N/output.log`` (raw, the first 16 MiB), then ``output.tail.0`` and ``output.tail.1`` (the ring after
+it; memtui_profiler.pty_output.output_files() gives them in order), ``stderr.log``, ``maps.log``, the dumps.
 """
 
 from __future__ import annotations
