@@ -1,0 +1,85 @@
+"""The entry point: reads the arguments, runs the one command they name, and turns every failure into one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from memtui_profiler.errors import EXIT_UNAVAILABLE, UserError
+
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run memtui; returns its exit code: 0, 2 wrong usage, 3 cannot, 130 interrupted, and those of ``check``."""
+    from memtui import __version__, terminal
+
+    terminal.never_fail_to_encode()
+    if not sys.platform.startswith("linux"):
+        terminal.complain("needs Linux: it reads /proc: run it there, over SSH for example")
+        return EXIT_UNAVAILABLE
+    try:
+        from memtui.options import parse
+
+        command, warnings = parse(sys.argv[1:] if argv is None else argv, __version__)
+        for warning in warnings:
+            terminal.complain(warning)
+        code = _run(command)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except UserError as error:
+        terminal.complain(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has had enough; without this Python complains once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    return code
+
+
+def _run(command: object) -> int:
+    """Each command's module is imported for itself alone: ``--help`` and the recorder must not pay for the screen."""
+    from memtui import options
+
+    match command:
+        case options.Show(text):
+            sys.stdout.write(text)
+            return 0
+        case options.Recorder(folder):
+            from pathlib import Path
+
+            from memtui_profiler.recorder import main as record
+
+            return record(Path(folder))
+        case options.Launch():
+            from memtui.commands.launch import run_launch
+
+            return run_launch(command)
+        case options.Check():
+            from memtui.commands.check import run_check
+
+            return run_check(command)
+        case options.Open():
+            from memtui.commands.open import run_open
+
+            return run_open(command)
+        case options.Resume():
+            from memtui.commands.resume import run_resume
+
+            return run_resume(command)
+        case options.Sessions():
+            from memtui.commands.sessions import run_sessions
+
+            return run_sessions(command)
+        case options.Doctor():
+            from memtui.commands.doctor import run_doctor
+
+            return run_doctor(command)
+        case options.Demo():
+            from memtui.commands.demo import run_demo
+
+            return run_demo(command)
+    raise AssertionError(f"no command for {command!r}")

@@ -1,0 +1,321 @@
+"""The command line as a value: argv in, one frozen request out; nothing is started, read or printed here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from memtui.option_values import (
+    MAX_USEFUL_RATE,
+    parse_check_mode,
+    parse_environment,
+    parse_launch_mode,
+    parse_on_exit,
+    parse_rate,
+    parse_report_format,
+    parse_sample_hz,
+    parse_seconds,
+    usage_error,
+)
+from memtui.usage import HELP
+from memtui_profiler.request import CHECK_OFF, format_rate
+
+LATER_COMMANDS = ("attach", "export", "record", "compare", "sweep")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """``memtui PROGRAM``: what to start and how to show it. ``for_s`` None: until it ends; ``on_exit`` None: as asked then."""
+
+    argv: tuple[str, ...]
+    mode: str = CHECK_OFF
+    release_rate: float | None = None
+    tcmalloc: str = "auto"
+    environment: dict[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    for_s: float | None = None
+    on_exit: str | None = None
+    sample_hz: float = 10.0
+    follow_children: bool = False
+    plain: bool = False
+    ascii: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``memtui check PROGRAM``: ``launch.mode`` may be 'auto'."""
+
+    launch: Launch
+    format: str = "text"
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    path: str
+    plain: bool = False
+    ascii: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """``session`` None: the newest live one, else the last."""
+
+    session: str | None
+    plain: bool = False
+    ascii: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """``remove`` empty: list them."""
+
+    remove: tuple[str, ...]
+    ascii: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    program: str | None
+    ascii: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """``launch.argv`` is empty: the program is still to be built."""
+
+    launch: Launch
+    replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Text that was asked for: help, or the version."""
+
+    text: str
+
+
+Command = Launch | Check | Open | Resume | Sessions | Doctor | Demo | Recorder | Show
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse for one command's own words; raises UserError where it would print its usage and exit."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(
+            prog="memtui" if command == "launch" else f"memtui {command}", add_help=False, allow_abbrev=False
+        )
+        self.add_argument("-h", "--help", action="store_true")
+        self.add_argument("-V", "--version", action="store_true")
+
+    def error(self, message: str) -> NoReturn:
+        raise usage_error("wrong usage", message.removeprefix("argument "), f"see `{self.prog} --help`")
+
+
+_LAUNCHING = frozenset({"launch", "check", "demo"})
+_SHOWING = frozenset({"launch", "demo", "open", "resume"})
+
+# Each option once: the commands that take it, and how argparse stores it.
+_OPTIONS: tuple[tuple[str, frozenset[str], dict[str, Any]], ...] = (
+    ("--check", _LAUNCHING, {"dest": "mode"}),
+    ("--release-rate", _LAUNCHING, {"type": parse_rate}),
+    ("--tcmalloc", _LAUNCHING, {"default": "auto"}),
+    ("--env", _LAUNCHING, {"action": "append", "default": [], "type": parse_environment}),
+    ("--cwd", _LAUNCHING, {}),
+    ("--for", _LAUNCHING, {"dest": "for_s", "type": parse_seconds}),
+    ("--sample-hz", _LAUNCHING, {"type": parse_sample_hz, "default": 10.0}),
+    ("--follow-children", _LAUNCHING, {"action": "store_true"}),
+    ("--on-exit", frozenset({"launch", "demo"}), {"type": parse_on_exit}),
+    ("--plain", _SHOWING, {"action": "store_true"}),
+    ("--ascii", _SHOWING | {"doctor", "sessions"}, {"action": "store_true"}),
+    ("--format", frozenset({"check"}), {"type": parse_report_format, "default": "text"}),
+    ("--keep", frozenset({"check"}), {"action": "store_true"}),
+    ("--replay", frozenset({"demo"}), {"action": "store_true"}),
+)
+_TAKES_VALUE = frozenset(name for name, _, settings in _OPTIONS if settings.get("action") != "store_true")
+
+
+def parse(argv: Sequence[str], version: str) -> tuple[Command, tuple[str, ...]]:
+    """Read the arguments after memtui's own name: the command, and warnings. Raises UserError (exit code 2)."""
+    options, rest, dashed = _split(argv)
+    name = "launch" if dashed or not rest or rest[0] not in _COMMANDS else rest[0]
+    if name in LATER_COMMANDS:
+        raise usage_error(
+            f"memtui {name}",
+            "this memtui does not have that command yet",
+            f"to launch a program of that name: memtui -- {name}",
+        )
+    program: list[str] = []
+    if name == "launch":
+        program = rest
+    elif name == "recorder":
+        return Recorder(_one(rest[1:], "recorder", "DIR")), ()
+    elif name == "check":
+        more, program, _ = _split(rest[1:])
+        options += more
+    else:
+        options += rest[1:]
+    parser = _parser(name)
+    words, unknown = parser.parse_known_args(_joined(options))
+    if words.help:
+        return Show(HELP[name]), ()
+    if words.version:
+        return Show(f"memtui {version}\n"), ()
+    if unknown:
+        raise _unknown_option(parser, unknown[0])
+    rate = getattr(words, "release_rate", None)
+    warnings = (_high_rate(rate),) if rate is not None and rate > MAX_USEFUL_RATE else ()
+    return _READERS[name](words, tuple(program)), warnings
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str], bool]:
+    """Our own options, everything from the first other word on, and whether ``--`` stood between them.
+
+    argparse.REMAINDER is no help: it eats or keeps ``--`` depending on the Python version and reads options of the
+    target that look like ours.
+    """
+    index = 0
+    while index < len(argv):
+        word = argv[index]
+        if word == "--":
+            return list(argv[:index]), list(argv[index + 1 :]), True
+        if not word.startswith("-") or word == "-":
+            break
+        index += 2 if word in _TAKES_VALUE else 1
+    return list(argv[:index]), list(argv[index:]), False
+
+
+def _joined(options: Sequence[str]) -> list[str]:
+    """``--name value`` as ``--name=value``: argparse takes a value such as -inf for an option."""
+    joined: list[str] = []
+    words = iter(options)
+    for word in words:
+        if word == "--":
+            return [*joined, word, *words]
+        value = next(words, None) if word in _TAKES_VALUE else None
+        joined.append(word if value is None else f"{word}={value}")
+    return joined
+
+
+def _parser(command: str) -> _Parser:
+    parser = _Parser(command)
+    for name, commands, settings in _OPTIONS:
+        if command in commands:
+            parser.add_argument(name, **settings)
+    if command not in ("launch", "check"):
+        parser.add_argument("words", nargs="*")
+    return parser
+
+
+def _unknown_option(parser: _Parser, option: str) -> Exception:
+    name = option.partition("=")[0]
+    takers = [command for flag, commands, _ in _OPTIONS if flag == name for command in sorted(commands)]
+    if takers:
+        where = ", ".join("memtui PROGRAM" if t == "launch" else f"memtui {t}" for t in takers)
+        return usage_error(f"{name}", f"not an option of `{parser.prog}`", f"it belongs to {where}")
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [flag for flag, _, _ in _OPTIONS], n=1)
+    return usage_error(
+        f"{name}", "no such option", f"did you mean {near[0]}?" if near else f"see `{parser.prog} --help`"
+    )
+
+
+def _high_rate(rate: float) -> str:
+    return (
+        f"--release-rate {format_rate(rate)}: above 10, the range tcmalloc is meant for: "
+        "memory that is taken again at once costs page faults"
+    )
+
+
+def _one(words: Sequence[str], command: str, metavar: str) -> str:
+    if not words:
+        raise usage_error(f"memtui {command}", f"{metavar} is missing", f"memtui {command} {metavar}")
+    if len(words) > 1:
+        raise usage_error(
+            f"memtui {command}", f"one {metavar} at a time, {len(words)} given", f"see `memtui {command} --help`"
+        )
+    return words[0]
+
+
+def _at_most_one(words: Sequence[str], command: str, metavar: str) -> str | None:
+    return _one(words, command, metavar) if words else None
+
+
+def _launch(words: argparse.Namespace, program: tuple[str, ...], mode: str) -> Launch:
+    return Launch(
+        argv=program,
+        mode=mode,
+        release_rate=words.release_rate,
+        tcmalloc=words.tcmalloc,
+        environment=dict(words.env),
+        cwd=words.cwd,
+        for_s=words.for_s,
+        on_exit=getattr(words, "on_exit", None),
+        sample_hz=words.sample_hz,
+        follow_children=words.follow_children,
+        plain=getattr(words, "plain", False),
+        ascii=getattr(words, "ascii", False),
+    )
+
+
+def _read_launch(words: argparse.Namespace, program: tuple[str, ...]) -> Launch:
+    if not program:
+        raise usage_error("no program given", "there is nothing to launch", "memtui ./your_server, or memtui --help")
+    return _launch(words, program, parse_launch_mode(words.mode or CHECK_OFF))
+
+
+def _read_check(words: argparse.Namespace, program: tuple[str, ...]) -> Check:
+    if not program:
+        raise usage_error("no program given", "there is nothing to check", "memtui check ./your_program")
+    return Check(_launch(words, program, parse_check_mode(words.mode or "auto")), words.format, words.keep)
+
+
+def _read_open(words: argparse.Namespace, _: tuple[str, ...]) -> Open:
+    return Open(_one(words.words, "open", "PATH"), words.plain, words.ascii)
+
+
+def _read_resume(words: argparse.Namespace, _: tuple[str, ...]) -> Resume:
+    return Resume(_at_most_one(words.words, "resume", "SESSION"), words.plain, words.ascii)
+
+
+def _read_sessions(words: argparse.Namespace, _: tuple[str, ...]) -> Sessions:
+    verb, names = (words.words[0], tuple(words.words[1:])) if words.words else ("list", ())
+    if verb not in ("list", "rm") or (verb == "list" and names):
+        raise usage_error(
+            "memtui sessions",
+            f"{' '.join(words.words)} is not understood",
+            "memtui sessions, or memtui sessions rm NAME",
+        )
+    if verb == "rm" and not names:
+        raise usage_error("memtui sessions rm", "no session is named", "see `memtui sessions` for their names")
+    return Sessions(names, words.ascii)
+
+
+def _read_doctor(words: argparse.Namespace, _: tuple[str, ...]) -> Doctor:
+    return Doctor(_at_most_one(words.words, "doctor", "PROGRAM"), words.ascii)
+
+
+def _read_demo(words: argparse.Namespace, _: tuple[str, ...]) -> Demo:
+    if words.words:
+        raise usage_error("memtui demo", "it brings its own program", "for yours: memtui PROGRAM")
+    return Demo(_launch(words, (), parse_launch_mode(words.mode or "draconian")), words.replay)
+
+
+_READERS: dict[str, Callable[[argparse.Namespace, tuple[str, ...]], Command]] = {
+    "launch": _read_launch,
+    "check": _read_check,
+    "open": _read_open,
+    "resume": _read_resume,
+    "sessions": _read_sessions,
+    "doctor": _read_doctor,
+    "demo": _read_demo,
+}
+_COMMANDS = frozenset({*_READERS, *LATER_COMMANDS, "recorder"} - {"launch"})

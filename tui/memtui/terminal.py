@@ -1,0 +1,46 @@
+"""What the terminal around memtui can do: a screen, or lines only; and text written to it, made safe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """False for a stream that is missing (closed by the parent) or closed since."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def has_screen() -> bool:
+    """A screen needs all three streams on terminals (Textual draws on stderr) and a terminal that moves its cursor."""
+    return os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown") and all(
+        is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)
+    )
+
+
+def error_line(text: str) -> str:
+    """``memtui: what: why: what to do`` as one line that no path or symbol in it can break or colour."""
+    from memtui_parsers.clean_text import clean
+
+    return f"memtui: {clean(text)}\n"
+
+
+def complain(text: str) -> None:
+    """Write an error or a warning to stderr; a stderr that is gone is nobody's loss."""
+    try:
+        sys.stderr.write(error_line(text))
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
+def never_fail_to_encode() -> None:
+    """In a locale that lacks a character, print it as ``?`` rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")

@@ -1,0 +1,129 @@
+"""What ``--help`` prints, written by hand: a page a person reads, not a list a machine made."""
+
+from __future__ import annotations
+
+_LAUNCHING = """\
+  --check MODE         leak check: off, minimal, normal, strict, draconian,
+                       as-is, local  ({default})
+  --release-rate R     TCMALLOC_RELEASE_RATE, 0 to 10, decimals welcome
+                       (without it nothing is set)
+  --tcmalloc WHICH     auto, off, or a library's path
+                       (auto: the one it links, else the best one found)
+  --env NAME=VALUE     a variable for the target; may be repeated
+  --cwd DIR            where the target starts
+  --for SECONDS        stop the target after that time
+  --sample-hz N        samples a second  (10)
+  --follow-children    let children inherit the check, too
+"""
+
+_SHOWING = """\
+  --on-exit WHAT       stop or detach, when memtui is left
+  --plain              lines instead of a screen
+  --ascii              no characters beyond ASCII
+"""
+
+_LAUNCH = f"""\
+memtui shows live where a native server keeps its memory, and acts on it.
+
+  memtui [OPTIONS] [--] PROGRAM [ARGS...]    launch PROGRAM and watch it
+  memtui COMMAND ...
+
+Commands
+  check PROGRAM ...    run it, report its leaks, exit 0 or 1: for CI
+  open PATH            look at a session, a .heap file or a saved HEAPCHECK log
+  resume [SESSION]     back to a live session, or to the last one
+  sessions [rm NAME]   the sessions on this machine, or remove some
+  doctor [PROGRAM]     what works here, and what would mend the rest
+  demo                 a leaky server of our own, to look around
+
+Options
+{_LAUNCHING.format(default="off")}{_SHOWING}\
+  -V, --version        the version
+  -h, --help           this; `memtui COMMAND --help` for a command
+
+Everything after PROGRAM is the target's own. A program named like a command:
+memtui -- open, or memtui ./open.
+
+  memtui ./rpc_server --port 9000
+  memtui --check normal --release-rate 2.5 ./rpc_server
+  memtui check --check draconian --format json ./run_tests --all
+"""
+
+_CHECK = f"""\
+memtui check runs a program under a leak check and reports what leaked.
+
+  memtui check [OPTIONS] [--] PROGRAM [ARGS...]
+
+The report goes to standard output, the program's own output to standard error.
+
+Options
+{_LAUNCHING.format(default="normal, where it can work")}\
+  --format FORMAT      text or json  (text)
+  --keep               keep the session, and say where it is
+
+Exit codes
+  0  no leak                          4  killed by a signal before the check
+  1  leaks                            5  killed by the OOM killer
+  2  wrong usage                      6  no leak, but the program failed
+  3  it could not start, or there     130  interrupted
+     was no check
+"""
+
+_OPEN = """\
+memtui open shows what was recorded before; nothing is launched.
+
+  memtui open [--plain] [--ascii] PATH
+
+PATH is a session's folder, its session.db, a .heap file of gperftools, or the
+saved output of a program that ran under HEAPCHECK. What it is, is told from its
+contents. Without a terminal the report is printed as text.
+"""
+
+_RESUME = """\
+memtui resume goes back to a session: its target ran on while nobody watched.
+
+  memtui resume [--plain] [--ascii] [SESSION]
+
+SESSION is a name from `memtui sessions`, the beginning of one, or a path.
+Without it: the newest live session, else the last one.
+"""
+
+_SESSIONS = """\
+memtui sessions lists what was recorded on this machine, newest first.
+
+  memtui sessions [--ascii]
+  memtui sessions rm NAME...
+
+NAME may be the beginning of a name, as long as one session alone has it. A live
+session is not removed.
+"""
+
+_DOCTOR = """\
+memtui doctor says what works on this machine and what does not, each with the
+command that mends it.
+
+  memtui doctor [--ascii] [PROGRAM]
+
+With PROGRAM, also what works on it.
+"""
+
+_DEMO = f"""\
+memtui demo builds a small leaky RPC server with g++ and opens it in memtui.
+Without a compiler or tcmalloc it replays a recorded session instead.
+
+  memtui demo [OPTIONS] [--replay]
+
+Options
+  --replay             the recorded session, nothing is built
+{_LAUNCHING.format(default="draconian")}{_SHOWING}\
+"""
+
+HELP = {
+    "launch": _LAUNCH,
+    "check": _CHECK,
+    "open": _OPEN,
+    "resume": _RESUME,
+    "sessions": _SESSIONS,
+    "doctor": _DOCTOR,
+    "demo": _DEMO,
+}
