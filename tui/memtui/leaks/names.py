@@ -1,0 +1,159 @@
+"""What a stack is called: the program's own frame in it, that frame's place, and C++ names that fit a column.
+
+A library frame is one of a runtime module, or code of the C++ standard library that was compiled into the program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from memtui_parsers.leak_id import is_runtime_module
+
+from memtui_parsers.clean_text import clean
+from memtui_parsers.values import Frame
+
+UNKNOWN = "(no stack)"
+NAME_LIMIT = 2048
+CALLED_BY = " ← "
+ANONYMOUS = "(anonymous namespace)::"
+
+_STANDARD_SPACES = ("std::", "__gnu_cxx::", "__cxxabiv1::", "__gnu_debug::", "__gnu_parallel::")
+_STANDARD_FILE = re.compile(r"/include/c\+\+/|/c\+\+/v1/|/bits/[\w.]+$|/ext/[\w.]+$|/libstdc\+\+")
+_OPERATOR = re.compile(r"\boperator\s*(?:\(\)|<=>|<<=|>>=|->\*|<<|>>|<=|>=|->|<|>)")
+
+
+def is_library_frame(frame: Frame) -> bool:
+    """Whether the frame is the runtime's or the standard library's rather than the program's own code."""
+    if frame.module is not None and is_runtime_module(frame.module.path):
+        return True
+    if frame.function is not None and _is_standard(frame.function[:NAME_LIMIT]):
+        return True
+    return frame.file is not None and _STANDARD_FILE.search(frame.file[-NAME_LIMIT:]) is not None
+
+
+def _is_standard(name: str) -> bool:
+    head = name.partition("(")[0] or name
+    if not any(space in head for space in _STANDARD_SPACES):
+        return name.startswith(("operator new", "operator delete"))
+    # A template function's name begins with its return type: what is std:: there says nothing of the function.
+    return _qualified(_collapse(name, keep_templates=False)).startswith(_STANDARD_SPACES)
+
+
+def program_index(stack: Sequence[Frame], library: Sequence[bool]) -> int | None:
+    """The first frame of the program's own; with none, the first outside the runtime's modules; None for an empty stack."""
+    for index, in_library in enumerate(library):
+        if not in_library:
+            return index
+    for index, frame in enumerate(stack):
+        if frame.module is None or not is_runtime_module(frame.module.path):
+            return index
+    return 0 if stack else None
+
+
+def base_name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2] or path
+
+
+def module_name(frame: Frame) -> str:
+    return base_name(frame.module.path) if frame.module is not None else ""
+
+
+def place(frame: Frame, *, whole: bool = False) -> str:
+    """``file:line``, else ``module+0xoffset``, else the address; base names, or ``whole`` paths."""
+    if frame.file:
+        file = frame.file if whole else base_name(frame.file)
+        return clean(f"{file}:{frame.line}" if frame.line else file, NAME_LIMIT)
+    if frame.module is not None:
+        module = frame.module.path if whole else base_name(frame.module.path)
+        return clean(module if frame.offset is None else f"{module}+{frame.offset:#x}", NAME_LIMIT)
+    return f"{frame.address:#x}"
+
+
+def function_name(frame: Frame) -> str:
+    """The demangled function, else the linkage name, else where the code lies; whole and safe to print."""
+    name = frame.function or frame.linkage_name
+    if name:
+        return clean(name, NAME_LIMIT)
+    return module_name(frame) or f"{frame.address:#x}"
+
+
+def title(stack: Sequence[Frame], program: int | None) -> str:
+    """The program's function; ``strdup ← parse_peer`` where that called the library which allocated."""
+    if program is None:
+        return UNKNOWN
+    own = function_name(stack[program])
+    called = stack[program - 1] if program > 0 else None
+    if called is None or not called.function:
+        return own
+    return f"{bare(clean(called.function, NAME_LIMIT))}{CALLED_BY}{own}"
+
+
+def bare(name: str) -> str:
+    """A function's name with its class at most: no return type, namespaces, template or call arguments."""
+    parts = _qualified(_collapse(name, keep_templates=False)).replace("<…>", "").split("::")
+    return "::".join(parts[-2:] if len(parts) > 2 or parts[0] not in ("std", "__gnu_cxx") else parts[1:])
+
+
+def shorten(name: str, width: int) -> str:
+    """The fullest form of a C++ name that fits ``width`` columns; the shortest form when none does (the caller cuts it).
+
+    In order: as it is, arguments folded, templates folded, the name with its class, the name alone.
+    """
+    if len(name) <= width:
+        return name
+    called, joint, own = name.rpartition(CALLED_BY)
+    if joint:
+        room = width - len(called) - len(joint)
+        return f"{called}{joint}{shorten(own, max(room, 0))}"
+    folded = _collapse(name, keep_templates=True)
+    plain = _collapse(name, keep_templates=False)
+    qualified = _qualified(plain)
+    parts = qualified.split("::")
+    for form in (folded, _qualified(folded), plain, qualified, "::".join(parts[-2:])):
+        if len(form) <= width:
+            return form
+    return parts[-1]
+
+
+def _collapse(name: str, *, keep_templates: bool) -> str:
+    """``name`` without its call arguments (and what follows them), its template arguments as they are or as ``<…>``."""
+    out: list[str] = []
+    templates = braces = index = 0
+    while index < len(name):
+        kept = keep_templates or templates == 0
+        char = name[index]
+        token = _OPERATOR.match(name, index) if char == "o" else None
+        if token or name.startswith(ANONYMOUS, index):
+            word = token[0] if token else ""
+            index += len(word or ANONYMOUS)
+            if kept:
+                out.append(word)
+            continue
+        index += 1
+        if char == "(" and templates == braces == 0 and out:
+            break
+        if char in "{}":
+            braces = max(0, braces + (1 if char == "{" else -1))
+        if char == "<":
+            templates += 1
+            if templates == 1 and not keep_templates:
+                out.append("<…>")
+        if kept and (char != "<" or keep_templates):
+            out.append(char)
+        if char == ">":
+            templates = max(0, templates - 1)
+    return "".join(out).rstrip() or name
+
+
+def _qualified(name: str) -> str:
+    """``name`` without the return type that a template function's demangled name starts with."""
+    if "operator" in name:
+        return name
+    depth = 0
+    for index in range(len(name) - 1, -1, -1):
+        char = name[index]
+        depth += {">": 1, "}": 1, ")": 1, "<": -1, "{": -1, "(": -1}.get(char, 0)
+        if char == " " and depth <= 0:
+            return name[index + 1 :] or name
+    return name

@@ -1,0 +1,121 @@
+"""What the application tells the leak pane: a report, or why there is none and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from memtui_parsers.values import LeakReport, ReportStatus
+
+
+class EmptyKind(str, Enum):
+    CHECK_OFF = "check-off"
+    WAITING = "waiting"
+    READING = "reading"
+    NONE_FOUND = "none-found"
+    CANNOT = "cannot"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Why the list is empty: a headline, and sentences that say what to do."""
+
+    kind: EmptyKind
+    headline: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeakPaneState:
+    """``report_id`` tells a reload of the same report (more symbols) from another one. ``run`` as the screen numbers it.
+
+    ``empty`` is shown when there is no report, or one without leaks. ``moment``: when the check ran ('at exit').
+    """
+
+    report: LeakReport | None = None
+    report_id: int = 0
+    run: int | None = None
+    moment: str = "at exit"
+    empty: Empty | None = None
+
+
+def check_off() -> Empty:
+    return Empty(
+        EmptyKind.CHECK_OFF,
+        "The leak check is off.",
+        ("m chooses a check, r relaunches the target with it.", "The report comes when the target exits."),
+    )
+
+
+def waiting(mode: str) -> Empty:
+    """A mode is set and the target runs."""
+    return Empty(
+        EmptyKind.WAITING,
+        f"Checking: {mode}.",
+        (
+            "The report comes when the target exits: by itself, or on SIGTERM if it handles that.",
+            "t asks it to stop now; m chooses another check.",
+        ),
+    )
+
+
+def reading() -> Empty:
+    """The target has ended, its report is being read."""
+    return Empty(EmptyKind.READING, "Reading the report …")
+
+
+def none_found(mode: str, caveat: str = "") -> Empty:
+    """Checked, nothing found; ``caveat`` is what the checker itself says about that."""
+    draconian = mode == "draconian"
+    return Empty(
+        EmptyKind.NONE_FOUND,
+        f"Checked ({mode}): no leaks found.",
+        (
+            caveat or "The checker gives no full guarantee: a stale pointer on a stack or in a register hides a leak.",
+            "Memory that is still reachable but never used again does not count as a leak."
+            if not draconian
+            else "Everything that was allocated has been freed.",
+            *(() if draconian else ("m then draconian lists everything that is not freed at exit.",)),
+        ),
+    )
+
+
+def cannot_work(why: str, instead: str) -> Empty:
+    """The checker cannot work on this target; ``why`` and ``instead`` are sentences."""
+    return Empty(EmptyKind.CANNOT, "No leak check is possible here.", (why, instead))
+
+
+def killed(signal: str, by_memtui: bool = False) -> Empty:
+    """The target was killed before the check at its end could run."""
+    todo = (
+        "Let it exit by itself, or handle the signal and call exit(); then r to relaunch."
+        if not by_memtui
+        else "r relaunches it; t asks with SIGTERM first: handle that and call exit()."
+    )
+    return Empty(
+        EmptyKind.KILLED,
+        f"Killed by {signal} before the check could run.",
+        ("The check runs from exit(): a process that a signal kills leaves no report.", todo),
+    )
+
+
+def empty_of(state: LeakPaneState) -> Empty | None:
+    """What to show in place of the list; None when there are leaks to list."""
+    report = state.report
+    if report is None:
+        return state.empty or check_off()
+    if report.leaks:
+        return None
+    if state.empty is not None:
+        return state.empty
+    if report.status is ReportStatus.NOT_RUN:
+        why = " ".join(report.notes) or "The check did not run."
+        return cannot_work(why, "m shows which checks can work on this target.")
+    return none_found(report.mode, next((note for note in report.notes if "no leaks found" in note.lower()), ""))
+
+
+def notes_of(report: LeakReport) -> tuple[str, ...]:
+    """The report's notes; a cut report says so first."""
+    cut = "The report was cut short: what is listed is real, but there may be more."
+    return (cut, *report.notes) if report.status is ReportStatus.TRUNCATED else report.notes

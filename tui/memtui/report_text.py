@@ -1,0 +1,117 @@
+"""A leak report as plain text, for `memtui check --format text` and for plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from memtui.figures import prose
+from memtui.leaks.look import Look, look
+from memtui.leaks.model import LeakTable, build_table
+from memtui.leaks.names import function_name, place, program_index, title
+from memtui.leaks.state import notes_of
+from memtui_parsers.clean_text import clean
+from memtui_parsers.values import Frame, LeakRecord, LeakReport, ReportStatus
+
+# file, line: the source line's text, None when there is no source.
+SourceOf = Callable[[str, int], str | None]
+
+_INDENT = " " * 4
+_DEEPEST = 64
+
+
+def no_source(_file: str, _line: int) -> str | None:
+    return None
+
+
+def report_lines(
+    report: LeakReport, source: SourceOf = no_source, *, ascii: bool = False, most: int | None = None
+) -> Iterator[str]:
+    """The report as lines without ends: summary, notes, then leaks largest first, at most ``most`` of them."""
+    words = look(ascii)
+    table = build_table(report)
+    yield words.text(summary(report, words))
+    for note in notes_of(report):
+        yield words.text(f"note: {clean(note)}")
+    shown = table.by_size if most is None else table.by_size[:most]
+    for place_in_list, index in enumerate(shown, start=1):
+        yield ""
+        for line in _record_lines(place_in_list, table, index, source, words):
+            yield words.text(line)
+    left = len(table.by_size) - len(shown)
+    if left > 0:
+        size = sum(report.leaks[index].size_bytes for index in table.by_size[len(shown) :])
+        yield ""
+        yield words.text(f"… and {words.count(left)} more, {prose(size)}")
+
+
+def format_report(
+    report: LeakReport, source: SourceOf = no_source, *, ascii: bool = False, most: int | None = None
+) -> str:
+    """report_lines() as one text that ends with a line feed."""
+    return "".join(f"{line}\n" for line in report_lines(report, source, ascii=ascii, most=most))
+
+
+def summary(report: LeakReport, words: Look) -> str:
+    """One sentence: what leaked, or that nothing did, or that nothing was checked; and by which check, of whom."""
+    of = [f"{clean(report.checker)} {clean(report.mode)}".strip()]
+    if report.argv:
+        of.append(clean(" ".join(report.argv), 200))
+    if report.pid is not None:
+        of.append(f"pid {report.pid}")
+    origin = ", ".join(part for part in of if part)
+    if report.status is ReportStatus.NOT_RUN:
+        return f"not checked ({origin})"
+    if not report.leaks and not report.total_bytes:
+        return f"no leaks found ({origin})"
+    size = max(report.total_bytes, sum(record.size_bytes for record in report.leaks))
+    objects = max(report.total_objects, sum(record.objects for record in report.leaks))
+    stacks = len(report.leaks)
+    return f"{prose(size)} leaked in {_counted(objects, 'object', words)} from {_counted(stacks, 'stack', words)} ({origin})"
+
+
+def leak_line(record: LeakRecord) -> str:
+    """One leak as plain lines show it: ``leak 41.2 MiB in 10547 objects: open_session(Conn&) server.cpp:88``."""
+    from memtui.leaks.names import is_library_frame
+
+    program = program_index(record.stack, [is_library_frame(frame) for frame in record.stack])
+    where = f" {place(record.stack[program])}" if program is not None else ""
+    name = title(record.stack, program)
+    # An unnamed frame is called by its module, and its place says the module again.
+    called = "" if where.lstrip().startswith(f"{name}+") else f" {name}"
+    noun = "object" if record.objects == 1 else "objects"
+    return f"leak {prose(record.size_bytes)} in {record.objects} {noun}:{called}{where}"
+
+
+def leak_lines(report: LeakReport, most: int = 5) -> list[str]:
+    """The largest leaks, one line each."""
+    largest = sorted(report.leaks, key=lambda record: record.size_bytes, reverse=True)
+    return [leak_line(record) for record in largest[:most]]
+
+
+def _record_lines(number: int, table: LeakTable, index: int, source: SourceOf, words: Look) -> Iterator[str]:
+    record, name = table.record(index), table.names[index]
+    share = f", {100 * record.size_bytes / table.total_bytes:.1f} %" if table.total_bytes > 0 else ""
+    yield (
+        f"{number}. {prose(record.size_bytes)} in {_counted(record.objects, 'object', words)} "
+        f"({record.kind.value}{share}): {name.function}"
+    )
+    if not record.stack:
+        yield f"{_INDENT}the checker recorded no stack"
+    for depth, frame in enumerate(record.stack[:_DEEPEST]):
+        yield _INDENT + _frame_line(frame)
+        if depth == name.program and frame.file and frame.line:
+            text = source(frame.file, frame.line)
+            if text is not None and text.strip():
+                yield f"{_INDENT}{frame.line:>8} {words.rule} {clean(text.strip(), 200)}"
+    if len(record.stack) > _DEEPEST:
+        yield f"{_INDENT}… {words.count(len(record.stack) - _DEEPEST)} more frames"
+
+
+def _frame_line(frame: Frame) -> str:
+    name, where = function_name(frame), place(frame, whole=True)
+    inlined = " (inlined)" if frame.inlined else ""
+    return f"{name}{inlined}  {where}" if frame.function or frame.linkage_name else where
+
+
+def _counted(number: int, noun: str, words: Look) -> str:
+    return f"{words.count(number)} {noun}{'' if number == 1 else 's'}"
