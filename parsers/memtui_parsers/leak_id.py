@@ -1,0 +1,129 @@
+"""A leak's name for life: the same from run to run, machine to machine and checker to checker, through edits above it.
+
+Made of the program's own frames as the symbol tables have them; lines, inlined calls and the runtime's frames, which
+differ between checkers and builds, have no part in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from memtui_parsers.values import Frame, Module
+
+FRAMES = 8
+ID_CHARS = 16
+
+_ALLOCATORS = re.compile(
+    r"lib(?:tcmalloc|jemalloc|mimalloc|[alt]san|hwasan|clang_rt\.(?:asan|lsan|hwasan|tsan))\b|lib(?:tcmalloc|jemalloc|mimalloc)_"
+    r"|vgpreload_"
+)
+_RUNTIME = re.compile(
+    r"lib(?:c|m|pthread|dl|rt|util|resolv|anl|mvec|stdc\+\+|c\+\+|c\+\+abi|supc\+\+|gcc_s|ubsan|unwind|nss_\w+)(?:-[\d.]+)?\.so\b"
+    r"|lib(?:unwind-\w+|clang_rt\.)|ld-(?:linux|musl|\d)|ld(?:64)?\.so\b|\[|linux-vdso"
+)
+_CLONE = re.compile(r"(?:\.(?:isra|part|cold|constprop|lto_priv|localalias|llvm|clone)(?:\.\d+)*)+$")
+_DELETED = " (deleted)"
+
+
+def is_allocator_module(path: str) -> bool:
+    """Whether this library's frames stand between the program and the block: tcmalloc, jemalloc, valgrind's, sanitizers'."""
+    return _ALLOCATORS.match(_base_name(path)) is not None
+
+
+def is_runtime_module(path: str) -> bool:
+    """Whether this library is part of every program: libc, libstdc++, ld, the kernel's vdso, and the allocators."""
+    return _is_runtime(path)
+
+
+@lru_cache(maxsize=4096)
+def _is_runtime(path: str) -> bool:
+    name = _base_name(path)
+    return _RUNTIME.match(name) is not None or _ALLOCATORS.match(name) is not None
+
+
+def strip_clone(linkage_name: str) -> str:
+    """The name without its symbol version and what an optimizer appended: ``f.isra.0.cold`` and ``f@@V1`` are ``f``."""
+    return _CLONE.sub("", linkage_name.partition("@")[0] or linkage_name)
+
+
+def leak_ids(records: Sequence[tuple[Frame, ...]]) -> list[str]:
+    """One id per stack (leaf first), in the records' order.
+
+    Stacks that differ only where an id does not look get ``-2``, ``-3`` in the order of their addresses in the file,
+    not of their sizes, so that the suffixes too stay from run to run. The same stack twice has the same id.
+    """
+    tokens: dict[int, bytes | None] = {}
+    bases = [_digest(stack, tokens) for stack in records]
+    places: dict[str, set[tuple[tuple[str, int, int, int], ...]]] = {}
+    repeated = _repeated(bases)
+    for base, stack in zip(bases, records, strict=True):
+        if base in repeated:
+            places.setdefault(base, set()).add(_place(stack))
+    ranks = {base: {place: rank for rank, place in enumerate(sorted(found))} for base, found in places.items()}
+    return [
+        _suffixed(base, ranks[base][_place(stack)]) if base in ranks else base
+        for base, stack in zip(bases, records, strict=True)
+    ]
+
+
+def _repeated(bases: Sequence[str]) -> set[str]:
+    seen: set[str] = set()
+    return {base for base in bases if base in seen or seen.add(base)}  # type: ignore[func-returns-value]
+
+
+def _suffixed(base: str, rank: int) -> str:
+    return base if rank == 0 else f"{base}-{rank + 1}"
+
+
+def _digest(stack: tuple[Frame, ...], tokens: dict[int, bytes | None]) -> str:
+    own: list[bytes] = []
+    for frame in stack:
+        # Frames are shared between the stacks of a report: each is looked at once, by identity.
+        key = id(frame)
+        if key not in tokens:
+            tokens[key] = _token(frame) if _is_own(frame) else None
+        token = tokens[key]
+        if token is not None:
+            own.append(token)
+            if len(own) == FRAMES:
+                break
+    if not own:
+        # A leak wholly inside the runtime still needs a name of its own.
+        own = [_token(frame) for frame in stack if not frame.inlined][:FRAMES]
+    return hashlib.sha256(b"\n".join(own)).hexdigest()[:ID_CHARS]
+
+
+def _is_own(frame: Frame) -> bool:
+    return not frame.inlined and (frame.module is None or not _is_runtime(frame.module.path))
+
+
+def _token(frame: Frame) -> bytes:
+    module = frame.module or Module("")
+    name = frame.linkage_name or frame.function
+    if name:
+        words = (strip_clone(name), _base_name(module.path))
+    elif frame.module is not None and frame.offset is not None:
+        words = (module.build_id or _base_name(module.path), f"{frame.offset:x}")
+    else:
+        # The address alone moves with every run.
+        words = ("?", _base_name(module.path))
+    return "\t".join(words).encode("utf-8", "surrogateescape")
+
+
+def _place(stack: tuple[Frame, ...]) -> tuple[tuple[str, int, int, int], ...]:
+    return tuple(
+        (
+            frame.module.path if frame.module else "",
+            frame.address if frame.offset is None else frame.offset,
+            frame.line or 0,
+            int(frame.inlined),
+        )
+        for frame in stack
+    )
+
+
+def _base_name(path: str) -> str:
+    return path.removesuffix(_DELETED).rpartition("/")[2]
