@@ -1,0 +1,42 @@
+"""From what the command line said to what the recorder is asked."""
+
+from __future__ import annotations
+
+import os
+
+from memtui.option_values import usage_error
+from memtui.options import Launch
+from memtui_profiler.errors import UserError
+from memtui_profiler.request import LaunchRequest
+
+
+def launch_request(options: Launch, *, mode: str, inherit_stdin: bool) -> LaunchRequest:
+    """Raises UserError when --cwd is no folder, or our own has been deleted."""
+    return LaunchRequest(
+        argv=options.argv,
+        cwd=_folder(options.cwd),
+        mode=mode,
+        release_rate=options.release_rate,
+        tcmalloc=_library(options.tcmalloc),
+        environment=options.environment,
+        for_s=options.for_s,
+        sample_hz=options.sample_hz,
+        follow_children=options.follow_children,
+        inherit_stdin=inherit_stdin,
+    )
+
+
+def _folder(given: str | None) -> str:
+    if given is not None:
+        if not os.path.isdir(given):
+            raise usage_error(f"--cwd {given}", "not a folder", "give one that exists")
+        return os.path.abspath(given)
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("cannot start here", "this folder has been deleted", "cd to another, or give --cwd") from error
+
+
+def _library(given: str) -> str:
+    """The recorder has another working directory, so a path must not depend on ours."""
+    return given if given in ("auto", "off") else os.path.abspath(given)
