@@ -33,7 +33,10 @@ class SessionFolder:
 
 
 def sessions_root() -> Path:
-    """``$XDG_STATE_HOME/memtui/sessions``, else ``~/.local/state/memtui/sessions``; a relative XDG path is ignored, as its specification asks."""
+    """``$XDG_STATE_HOME/memtui/sessions``, else ``~/.local/state/memtui/sessions``.
+
+    A relative XDG path is ignored, as the XDG Base Directory Specification asks.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
     base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
     return base / "memtui" / "sessions"

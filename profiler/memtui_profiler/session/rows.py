@@ -22,6 +22,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meta(Row):
+    """A fact about the session; the last row of a key wins."""
+
+    table: ClassVar[str] = "meta"
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Row):
     table: ClassVar[str] = "run"
     at_s: float

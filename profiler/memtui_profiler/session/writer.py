@@ -7,8 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from memtui_parsers import __version__
-from memtui_profiler.session.rows import Row
+from memtui_profiler.session.rows import Meta, Row
 from memtui_profiler.session.schema import APPLICATION_ID, TABLES, USER_VERSION
 
 DATABASE = "session.db"
@@ -20,8 +19,14 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 
 def _insert(kind: type[Row]) -> tuple[str, tuple[str, ...]]:
-    names = tuple(n for n in kind.columns() if n != "id")
+    names = kind.columns()
     return f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", names
+
+
+def _values(row: Row, names: tuple[str, ...]) -> list[object]:
+    values = [getattr(row, name) for name in names]
+    values[0] = values[0] or None  # id 0: the database gives the next
+    return values
 
 
 class SessionWriter:
@@ -29,7 +34,10 @@ class SessionWriter:
 
     def __init__(self, folder: Path, *, wal: bool = True) -> None:
         self._wal = wal
-        self._db = sqlite3.connect(folder / DATABASE, isolation_level=None, cached_statements=64)
+        # Made in the recorder's thread so that its failure fails the launch, used in the background writer's alone.
+        self._db = sqlite3.connect(
+            folder / DATABASE, isolation_level=None, cached_statements=64, check_same_thread=False
+        )
         os.chmod(folder / DATABASE, 0o600)
         self._db.execute("PRAGMA synchronous=NORMAL")
         if wal:
@@ -38,19 +46,16 @@ class SessionWriter:
             self._db.executescript(
                 f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={USER_VERSION}; {TABLES} COMMIT;"
             )
-            self.meta("memtui", __version__)
-            self.commit()
 
     def meta(self, key: str, value: str) -> None:
         """Later rows of the same key win."""
-        self._begin()
-        self._db.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
+        self.add(Meta(key=key, value=value))
 
     def add(self, row: Row) -> int:
         """Append one row; returns the id the database gave it."""
         self._begin()
         statement, names = _insert(type(row))
-        identifier = self._db.execute(statement, [getattr(row, n) for n in names]).lastrowid
+        identifier = self._db.execute(statement, _values(row, names)).lastrowid
         assert identifier is not None
         return identifier
 
@@ -62,8 +67,8 @@ class SessionWriter:
         if first is None:
             return
         statement, names = _insert(type(first))
-        self._db.execute(statement, [getattr(first, n) for n in names])
-        self._db.executemany(statement, ([getattr(row, n) for n in names] for row in rows))
+        self._db.execute(statement, _values(first, names))
+        self._db.executemany(statement, (_values(row, names) for row in rows))
 
     @property
     def pending(self) -> bool:
@@ -72,6 +77,11 @@ class SessionWriter:
     def commit(self) -> None:
         if self._db.in_transaction:
             self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget what was added since the last commit."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the database, as far as readers allow."""

@@ -1,0 +1,163 @@
+"""One run while it lasts: its process, its output, and what is read of it. Gives rows; who writes them is not its affair."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from memtui_profiler.launch import LaunchPlan
+from memtui_profiler.limits import Limit, MemoryLimits
+from memtui_profiler.maps_log import MapsLog
+from memtui_profiler.pty_output import OutputLog, open_terminal, read_available
+from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.sampling import Detail, ProcessSampler
+from memtui_profiler.session.rows import Sample
+from memtui_profiler.stop import Progress
+from memtui_profiler.target_process import TargetProcess
+
+DETAIL_INTERVAL_S = 1.0
+DETAIL_COST_SHARE = 0.02
+
+
+def clock_s() -> float:
+    """Seconds on CLOCK_BOOTTIME, which goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    master: int
+    stderr: bool
+
+
+class ActiveRun:
+    """``number`` counts launches from 1; times are seconds since the session began."""
+
+    def __init__(self, number: int, plan: LaunchPlan, folder: Path, at_s: float, *, inherit_stdin: bool) -> None:
+        """Launch the target. Raises UserError when that fails; nothing is left open then."""
+        self.number = number
+        self.plan = plan
+        self.folder = folder
+        self.started_s = at_s
+        self.stopping: Progress | None = None
+        self.stopped_by_memtui = False
+        self.ended = False
+        self.last_limit: Limit | None = None
+        stdout, stderr = open_terminal(), open_terminal()
+        try:
+            self.process = TargetProcess.start(plan, stdout, stderr, inherit_stdin=inherit_stdin)
+        except BaseException:
+            _close(stdout.master, stderr.master)
+            raise
+        finally:
+            _close(stdout.slave, stderr.slave)
+        self.streams = [Stream(stdout.master, False), Stream(stderr.master, True)]
+        self.output = OutputLog(folder)
+        self._next_detail_s = 0.0
+        self._dump_seen_bytes = 0
+        self._cpu_seen_s = 0.0
+        self._attach(self.process.pid)
+
+    def _attach(self, pid: int) -> None:
+        self.sampler = ProcessSampler(pid)
+        self.limits = MemoryLimits(pid)
+        self._maps = MapsLog(pid, self.folder)
+
+    def follow(self, process: TargetProcess) -> None:
+        """Go on with another process as the target's main one. Raises ProcessLookupError when it is gone already."""
+        self.process.close()
+        self.sampler.close()
+        self.process = process
+        self._attach(process.pid)
+
+    @property
+    def checked(self) -> bool:
+        return self.plan.mode != CHECK_OFF
+
+    def sample(self, now_s: float) -> Sample | None:
+        """What the process holds now, with the dearer figures when they are due; None once it is gone."""
+        resident = self.sampler.resident()
+        if resident is None:
+            return None
+        if self.checked:
+            self._maps.update(now_s)
+        detail = self._detail(now_s)
+        if detail is None:
+            return Sample(at_s=now_s, run=self.number, rss_bytes=resident.rss_bytes, shared_bytes=resident.shared_bytes)
+        limit = self.limits.read()
+        self.last_limit = limit
+        status = detail.status
+        return Sample(
+            at_s=now_s,
+            run=self.number,
+            rss_bytes=resident.rss_bytes,
+            shared_bytes=resident.shared_bytes,
+            anon_bytes=status.anon_bytes,
+            file_bytes=status.file_bytes,
+            shmem_bytes=status.shmem_bytes,
+            swap_bytes=status.swap_bytes,
+            peak_rss_bytes=status.peak_rss_bytes,
+            threads=status.threads,
+            descendants=len(detail.descendants),
+            descendants_rss_bytes=detail.descendants_rss_bytes,
+            cgroup_bytes=None if limit is None else limit.used_bytes,
+        )
+
+    def _detail(self, now_s: float) -> Detail | None:
+        if now_s < self._next_detail_s:
+            return None
+        began = time.perf_counter()
+        detail = self.sampler.detail()
+        self._next_detail_s = now_s + max(DETAIL_INTERVAL_S, (time.perf_counter() - began) / DETAIL_COST_SHARE)
+        return detail
+
+    def exit_check_busy(self, dumps: list[Path]) -> bool:
+        """Whether a leak check at exit shows work since the last look: CPU burnt, or a dump that grew."""
+        if not self.checked or not self.sampler.catches(signal.SIGTERM):
+            return False  # without a handler SIGTERM ends it, or is ignored: neither is a way into exit()
+        cpu_s, dump_bytes = self.sampler.cpu_s(), sum(_size(path) for path in dumps)
+        busy = cpu_s - self._cpu_seen_s > 0.02 or dump_bytes > self._dump_seen_bytes
+        self._cpu_seen_s, self._dump_seen_bytes = cpu_s, dump_bytes
+        return busy
+
+    @property
+    def exit_check_figures(self) -> dict[str, float]:
+        return {"cpu_s": round(self._cpu_seen_s, 2), "dump_bytes": self._dump_seen_bytes}
+
+    def maps_lines(self) -> list[str]:
+        return self._maps.lines()
+
+    def drain(self, stream: Stream) -> bool:
+        """Move what is there into the log; True once the stream has ended."""
+        data, ended = read_available(stream.master)
+        if data:
+            self.output.write(data, stderr=stream.stderr)
+        return ended
+
+    def close_stream(self, stream: Stream) -> None:
+        self.streams.remove(stream)
+        os.close(stream.master)
+
+    def close(self) -> None:
+        """Let go of everything but the files: the target, should it live, lives on."""
+        for stream in list(self.streams):
+            self.close_stream(stream)
+        self.output.close()
+        self.sampler.close()
+        self.process.close()
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+

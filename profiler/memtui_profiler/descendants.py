@@ -1,0 +1,36 @@
+"""The processes below a process, from /proc/PID/task/*/children: 4 to 30 times faster than psutil's walk (STYLE.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+DESCENDANTS_LIMIT = 4096
+PROC = Path("/proc")
+
+
+def children_of(pid: int, *, proc: Path = PROC) -> list[int]:
+    """The direct children of all threads of ``pid``; empty once it is gone."""
+    children: list[int] = []
+    tasks = f"{proc}/{pid}/task"
+    try:
+        threads = os.listdir(tasks)
+    except OSError:
+        return children
+    for thread in threads:
+        with contextlib.suppress(OSError), open(f"{tasks}/{thread}/children", "rb") as file:
+            children += map(int, file.read().split())
+    return children
+
+
+def descendants_of(pid: int, *, proc: Path = PROC) -> tuple[int, ...]:
+    """All processes below ``pid``, parents before children; the first 4096 of a fork bomb."""
+    found: dict[int, None] = {}
+    waiting = [pid]
+    while waiting and len(found) < DESCENDANTS_LIMIT:
+        for child in children_of(waiting.pop(), proc=proc):
+            if child not in found:
+                found[child] = None
+                waiting.append(child)
+    return tuple(found)

@@ -1,0 +1,395 @@
+"""The recorder: owns the target, samples it, writes the session, obeys the viewer. This file is its loop and its commands.
+
+Everything that could take long is elsewhere: rows are written by a thread (session/background.py), dumps are read by a
+process (collector_job.py). One turn of the loop takes well under a tenth of a second, whatever the target does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from memtui_profiler.active_run import ActiveRun, Stream, clock_s
+from memtui_profiler.checkers import heapcheck
+from memtui_profiler.control import Client, Command, ControlServer
+from memtui_profiler.daemonize import LaunchReply, receive_request, send_error, send_reply
+from memtui_profiler.environment import original_environment
+from memtui_profiler.errors import UserError
+from memtui_profiler.events import EventKind
+from memtui_profiler.launch import LaunchPlan, plan_launch
+from memtui_profiler.orphans import Orphans
+from memtui_profiler.prctl import become_subreaper, name_this_process
+from memtui_profiler.report_intake import ReportIntake
+from memtui_profiler.request import LaunchRequest
+from memtui_profiler.run_end import conclude, exit_event
+from memtui_profiler.session.background import BackgroundWriter
+from memtui_profiler.session.folders import hold_lock
+from memtui_profiler.session.rows import Event, Followed, MemoryLimit, RunEnd, RunSettled
+from memtui_profiler.session.writer import SessionWriter, supports_wal
+from memtui_profiler.session_start import capability_rows, meta_rows, relaunched, run_row
+from memtui_profiler.stop import Progress, Step, advance, escalate
+from memtui_profiler.target_process import ExitStatus, TargetProcess
+
+COMMIT_WATCHED_S = 0.25
+COMMIT_ALONE_S = 1.0
+SLOW_INTERVAL_S = 0.5
+LINGER_S = 5.0  # a viewer that launched the target has this long to come and look
+
+
+class Recorder:
+    """Records one session from its first launch until the target has ended and nobody watches."""
+
+    def __init__(self, folder: Path, request: LaunchRequest) -> None:
+        self.folder = folder
+        self.request = request
+        self.began = clock_s()
+        self._inherited = original_environment()
+        self._lock = hold_lock(folder)
+        wal = supports_wal(folder)
+        self.rows = BackgroundWriter(SessionWriter(folder, wal=wal), COMMIT_ALONE_S)
+        self.selector = selectors.DefaultSelector()
+        self.control = ControlServer(folder, self.selector, self._command, self._client_gone)
+        self.intake = ReportIntake(self.rows, self.selector, folder, self.now_s, self.event)
+        self.orphans = Orphans()
+        self.run: ActiveRun | None = None
+        self._previous: ActiveRun | None = None
+        self._runs = 0
+        self._relaunch: tuple[Command, LaunchPlan] | None = None
+        self._settling: set[int] = set()
+        self._next_sample_s = 0.0
+        self._next_slow_s = 0.0
+        self._quiet_since_s = 0.0
+        self._was_watched = False
+        self._said_failure = False
+        self._leave = False
+        for row in meta_rows(request, self.began):
+            self.rows.add(row)
+
+    def now_s(self) -> float:
+        return clock_s() - self.began
+
+    # Launching
+
+    def plan(self, mode: str, release_rate: float | None) -> LaunchPlan:
+        number = self._runs + 1
+        return plan_launch(
+            self.request,
+            mode=mode,
+            release_rate=release_rate,
+            dump_folder=self.folder / "runs" / str(number),
+            inherited=self._inherited,
+        )
+
+    def launch(self, plan: LaunchPlan) -> ActiveRun:
+        """Start the next run. Raises UserError when it does not start."""
+        number = self._runs + 1
+        run_folder = self.folder / "runs" / str(number)
+        run_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        run = ActiveRun(number, plan, run_folder, self.now_s(), inherit_stdin=self.request.inherit_stdin and number == 1)
+        self._runs = number
+        self.run = run
+        self.rows.add(run_row(run, self._inherited))
+        for row in capability_rows(run):
+            self.rows.add(row)
+        for stream in run.streams:
+            self.selector.register(stream.master, selectors.EVENT_READ, partial(self._drain, run, stream))
+        self.selector.register(run.process.pidfd, selectors.EVENT_READ, partial(self._process_ended, run))
+        self._next_sample_s = 0.0
+        self.event(
+            EventKind.LAUNCHED,
+            f"pid {run.process.pid}, check {plan.mode}, {plan.preflight.allocator}",
+            pid=run.process.pid,
+            mode=plan.mode,
+            release_rate=plan.release_rate,
+            allocator=plan.preflight.allocator,
+        )
+        for note in plan.preflight.notes:
+            self.event(EventKind.NOTE, note)
+        return run
+
+    def event(self, kind: EventKind, text: str, **detail: Any) -> None:
+        run = self._runs or None
+        self.rows.add(Event(at_s=self.now_s(), run=run, kind=kind.value, text=text, detail=json.dumps(detail)))
+
+    # Commands
+
+    def _command(self, command: Command) -> None:
+        verbs = {
+            "watch": self._watch,
+            "relaunch": self._ask_relaunch,
+            "stop": self._ask_stop,
+            "kill": self._ask_kill,
+            "leave": self._ask_leave,
+        }
+        try:
+            if command.verb not in verbs:
+                raise UserError(f"no verb {command.verb[:40]}", "this recorder does not know it", "update both sides of memtui")
+            verbs[command.verb](command)
+        except UserError as error:
+            self.event(EventKind.REFUSED, str(error), verb=command.verb[:40], **error.fields())
+            command.fail(error)
+
+    def _watch(self, command: Command) -> None:
+        command.client.watching = True
+        self.rows.interval_s = COMMIT_WATCHED_S
+        self._was_watched = True
+        command.succeed(pid=self.run.process.pid if self.run else None)
+
+    def _ask_relaunch(self, command: Command) -> None:
+        mode, rate = command.args.get("mode"), command.args.get("release_rate")
+        if not isinstance(mode, str) or not (rate is None or isinstance(rate, int | float)):
+            raise UserError("cannot relaunch", "the command is malformed", "update both sides of memtui")
+        # Planned before the old run is touched: what cannot start must not cost what runs.
+        plan = self.plan(mode, None if rate is None else float(rate))
+        if self._relaunch is not None:
+            self._relaunch[0].fail(UserError("relaunch replaced", "another was asked for meanwhile", "nothing to do"))
+        self._relaunch = (command, plan)
+        if self.run is None:
+            self._start_relaunched()
+        else:
+            self._begin_stop()
+
+    def _ask_stop(self, command: Command) -> None:
+        if self.run is None:
+            raise UserError("cannot stop", "the target has ended", "r launches it again")
+        self._begin_stop()
+        command.succeed(pid=self.run.process.pid)
+
+    def _ask_kill(self, command: Command) -> None:
+        run = self.run
+        if run is None:
+            raise UserError("cannot kill", "the target has ended", "r launches it again")
+        run.stopped_by_memtui = True
+        run.stopping, step = escalate(run.stopping or Progress(self.now_s()), self.now_s())
+        self._take(run, step)
+        command.succeed(pid=run.process.pid)
+
+    def _ask_leave(self, command: Command) -> None:
+        command.client.leaving = True
+        command.succeed()
+
+    def _client_gone(self, client: Client) -> None:
+        if not self.control.watchers:
+            self.rows.interval_s = COMMIT_ALONE_S
+        self._quiet_since_s = self.now_s()
+
+    # Stopping
+
+    def _begin_stop(self) -> None:
+        run = self.run
+        if run is None or run.stopping is not None:
+            return
+        run.stopped_by_memtui = True
+        run.stopping = Progress(self.now_s())
+        run.exit_check_busy(self._dumps(run))  # the base line that later looks are compared with
+        self._climb(run)
+
+    def _climb(self, run: ActiveRun) -> None:
+        assert run.stopping is not None
+        started = run.stopping.step is not None
+        busy = started and run.exit_check_busy(self._dumps(run))
+        before = run.stopping
+        run.stopping, step = advance(run.stopping, self.now_s(), exit_check_busy=busy)
+        if step is not None:
+            self._take(run, step)
+        elif busy and (not before.checking or int(self.now_s()) != int(before.busy_at_s or 0)):
+            figures = run.exit_check_figures
+            text = f"CPU {figures['cpu_s']:g} s, dump {figures['dump_bytes'] / 2**20:.1f} MiB"
+            self.event(EventKind.EXIT_CHECK, text, **figures)
+
+    def _take(self, run: ActiveRun, step: Step) -> None:
+        words = {Step.TERM: "SIGTERM", Step.TERM_GROUP: "SIGTERM to its group", Step.KILL: "SIGKILL"}
+        # The row stands before the signal: a target that dies of it at once must not be recorded as dying unasked.
+        self.event(EventKind.STOPPING, f"pid {run.process.pid}, {words[step]}", step=step.value, pid=run.process.pid)
+        if step is Step.TERM:
+            run.process.send(signal.SIGTERM)
+        else:
+            run.process.send_group(signal.SIGTERM if step is Step.TERM_GROUP else signal.SIGKILL)
+
+    def _dumps(self, run: ActiveRun) -> list[Path]:
+        return heapcheck.dumps(run.folder, run.process.pid)
+
+    # The end of a process, of a run, of the session
+
+    def _drain(self, run: ActiveRun, stream: Stream) -> None:
+        if run.drain(stream):
+            self.selector.unregister(stream.master)
+            run.close_stream(stream)
+
+    def _process_ended(self, run: ActiveRun) -> None:
+        status = run.process.exit_status()
+        if status is None:
+            return
+        self.selector.unregister(run.process.pidfd)
+        if status.exit_code == 0 and not run.stopped_by_memtui and self._follow(run):
+            return
+        self._end(run, status)
+
+    def _follow(self, run: ActiveRun) -> bool:
+        """A daemon's launcher ends with 0 and leaves the server behind: it became our child, so go on with it."""
+        for pid in self.orphans.alive(excluding=self.intake.pids):
+            try:
+                process = TargetProcess.adopt(pid)
+                run.follow(process)
+            except ProcessLookupError:
+                continue
+            self.rows.add(Followed(at_s=self.now_s(), run=run.number, pid=pid))
+            self.event(EventKind.FOLLOWING, f"the program went on as pid {pid}, a process it left behind", pid=pid)
+            self.selector.register(process.pidfd, selectors.EVENT_READ, partial(self._process_ended, run))
+            return True
+        return False
+
+    def _end(self, run: ActiveRun, status: ExitStatus) -> None:
+        for stream in list(run.streams):
+            self._drain(run, stream)
+            if stream in run.streams:  # a child of the target still holds it: nobody will read it from here on
+                self.selector.unregister(stream.master)
+        now_s = self.now_s()
+        oom_killed = status.signal == signal.SIGKILL and not run.stopped_by_memtui and run.limits.oom_killed()
+        ending = conclude(run, status, oom_killed=oom_killed, dumps=self._dumps(run))
+        run.close()
+        self.run, self._previous = None, run
+        self.rows.add(
+            RunEnd(
+                at_s=now_s,
+                run=run.number,
+                exit_code=status.exit_code,
+                signal=ending.signal,
+                oom_killed=int(oom_killed),
+            )
+        )
+        kind, text, detail = exit_event(ending, run)
+        self.event(kind, text, **detail)
+        if run.output.dropped_bytes:
+            dropped = run.output.dropped_bytes
+            self.event(EventKind.OUTPUT_DROPPED, f"{dropped} bytes of output were not kept", bytes=dropped)
+        if ending.collect is not None:
+            self.intake.start(ending.collect, run.number, "exit")
+        elif ending.no_report is not None:
+            self.event(EventKind.NO_REPORT, ending.no_report)
+        self._settling.add(run.number)
+        self._quiet_since_s = now_s
+        if run.stopped_by_memtui:
+            self.orphans.stop_group(run.process.group, excluding=self.intake.pids)
+        if self._relaunch is not None:
+            self._start_relaunched()
+
+    def _start_relaunched(self) -> None:
+        assert self._relaunch is not None
+        command, plan = self._relaunch
+        self._relaunch = None
+        try:
+            run = self.launch(plan)
+        except UserError as error:
+            self.event(EventKind.FAILED, str(error), verb="relaunch", **error.fields())
+            command.fail(error)
+            return
+        text, detail = relaunched(self._previous, run)
+        self.event(EventKind.RELAUNCH, text, **detail)
+        command.succeed(pid=run.process.pid, run=run.number)
+
+    # The loop
+
+    def loop(self) -> None:
+        """Run until there is nothing left to record and nobody to record it for."""
+        while not self._finished():
+            due_s = min(self._next_sample_s if self.run else self._next_slow_s, self._next_slow_s)
+            for key, _ in self.selector.select(max(0.0, due_s - self.now_s())):
+                key.data()
+            now_s = self.now_s()
+            if self.run is not None and now_s >= self._next_sample_s:
+                self._sample(self.run, now_s)
+            if now_s >= self._next_slow_s:
+                self._next_slow_s = now_s + SLOW_INTERVAL_S
+                self._look_around(now_s)
+
+    def _sample(self, run: ActiveRun, now_s: float) -> None:
+        period_s = 1.0 / self.request.sample_hz
+        self._next_sample_s = max(self._next_sample_s + period_s, now_s + period_s / 2)
+        limit = run.last_limit
+        sample = run.sample(now_s)
+        if sample is not None:
+            self.rows.add(sample)
+        new = run.last_limit
+        if new is not None and (limit is None or (new.source, new.limit_bytes) != (limit.source, limit.limit_bytes)):
+            self.rows.add(MemoryLimit(at_s=now_s, run=run.number, source=new.source, limit_bytes=new.limit_bytes))
+
+    def _look_around(self, now_s: float) -> None:
+        self.control.tick()
+        run = self.run
+        if run is not None:
+            if run.stopping is not None:
+                self._climb(run)
+            elif self.request.for_s is not None and now_s - run.started_s >= self.request.for_s:
+                self._begin_stop()
+        self.intake.expire()
+        self.orphans.reap(excluding=self.intake.pids | ({run.process.pid} if run else set()))
+        for number in [n for n in self._settling if not self.intake.busy_with(n)]:
+            self._settling.remove(number)
+            self.rows.add(RunSettled(at_s=now_s, run=number))
+            self.rows.checkpoint()
+        self._tell_failure()
+
+    def _tell_failure(self) -> None:
+        failure = self.rows.failure
+        if failure is not None and not self._said_failure:
+            self.control.alert(failure)
+            self.event(EventKind.FAILED, str(failure), verb="record", **failure.fields())
+        self._said_failure = failure is not None
+
+    def _finished(self) -> bool:
+        if self._leave:
+            return True
+        if self.run is not None or self._settling or self.control.clients:
+            return False
+        linger_s = 0.0 if self._was_watched else LINGER_S
+        return self.now_s() - self._quiet_since_s >= linger_s
+
+    def leave(self) -> None:
+        """Stop recording at the next turn; the target, should it live, lives on."""
+        self._leave = True
+
+    def close(self) -> None:
+        if self.run is not None:
+            self.event(EventKind.NOTE, "the recorder was told to end; the target goes on, unwatched")
+            self.run.close()
+        self.intake.close()
+        self.control.close()
+        self.rows.close()
+        os.close(self._lock)
+
+
+def main(folder: Path) -> int:
+    """The hidden command ``memtui recorder DIR``: request and reply over the socket that is our stdout."""
+    name_this_process("memtui-rec")
+    become_subreaper()
+    channel = socket.socket(fileno=os.dup(1))
+    # From here on nothing may reach a terminal or the handshake through a stray print.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    with channel:
+        recorder = Recorder(folder, receive_request(channel))
+        try:
+            run = recorder.launch(recorder.plan(recorder.request.mode, recorder.request.release_rate))
+        except UserError as error:
+            recorder.close()
+            send_error(channel, error)
+            return error.exit_code
+        send_reply(channel, LaunchReply(run.process.pid, run.number))
+    # Handlers, not SIG_IGN: what is ignored here would be ignored in every later target too.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: recorder.leave())
+    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake_write)
+    recorder.selector.register(wake_read, selectors.EVENT_READ, partial(os.read, wake_read, 64))
+    try:
+        recorder.loop()
+    finally:
+        recorder.close()
+    return 0
+

@@ -1,0 +1,130 @@
+"""Takes reports in: starts a collector for each dump and passes its rows on to the session as they come."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from memtui_parsers.values import ReportStatus
+from memtui_profiler.collect import CollectRequest
+from memtui_profiler.collect_worker import WorkerFailure
+from memtui_profiler.collector_job import CollectorJob
+from memtui_profiler.errors import UserError
+from memtui_profiler.events import EventKind
+from memtui_profiler.session.background import BackgroundWriter
+from memtui_profiler.session.rows import ReportEnd, ReportNote, ReportRow, Row, SymbolsEnd
+
+RECORDER_LOG = "recorder.log"
+TIMEOUT_S = 300.0
+
+
+@dataclass(slots=True)
+class Intake:
+    """One report on its way: what it is of, and how much of it is here."""
+
+    job: CollectorJob
+    run: int
+    deadline_s: float
+    ended: bool = False
+    symbolized: bool = False
+
+
+class ReportIntake:
+    """``pids`` are the collectors at work; ``event`` records what the user should see."""
+
+    def __init__(
+        self,
+        rows: BackgroundWriter,
+        selector: selectors.BaseSelector,
+        folder: Path,
+        now_s: Callable[[], float],
+        event: Callable[..., None],
+    ) -> None:
+        self._rows = rows
+        self._selector = selector
+        self._folder = folder
+        self._now_s = now_s
+        self._event = event
+        self._intakes: list[Intake] = []
+
+    @property
+    def pids(self) -> set[int]:
+        return {intake.job.pid for intake in self._intakes}
+
+    def busy_with(self, run: int) -> bool:
+        return any(intake.run == run for intake in self._intakes)
+
+    def start(self, request: CollectRequest, run: int, origin: str) -> None:
+        """Collect one dump. ``request.report`` is filled in here."""
+        report = self._rows.add(
+            ReportRow(
+                at_s=self._now_s(),
+                run=run,
+                pid=request.pid,
+                checker=request.checker,
+                mode=request.mode,
+                origin=origin,
+                path=request.dump or request.log or "",
+            )
+        )
+        with (self._folder / RECORDER_LOG).open("ab") as log:
+            job = CollectorJob(replace(request, report=report), self._folder, log.fileno())
+        intake = Intake(job, run, self._now_s() + TIMEOUT_S)
+        self._intakes.append(intake)
+        self._selector.register(job.descriptor, selectors.EVENT_READ, partial(self._read, intake))
+
+    def _read(self, intake: Intake) -> None:
+        for row in intake.job.read():
+            if isinstance(row, WorkerFailure):
+                self._fail(intake, UserError(row.what, row.why, row.todo))
+            else:
+                self._add(intake, row)
+        if intake.job.done:
+            self._finish(intake)
+
+    def _add(self, intake: Intake, row: Row) -> None:
+        if isinstance(row, ReportEnd):
+            row = replace(row, at_s=self._now_s())
+            intake.ended = True
+            self._event(
+                EventKind.REPORT,
+                f"{row.total_bytes} bytes in {row.total_objects} objects" if row.total_objects else "no leaks found",
+                report=row.report,
+                bytes=row.total_bytes,
+                objects=row.total_objects,
+                status=row.status,
+            )
+        elif isinstance(row, SymbolsEnd):
+            row = replace(row, at_s=self._now_s())
+            intake.symbolized = True
+        self._rows.add(row)
+
+    def _fail(self, intake: Intake, error: UserError) -> None:
+        self._event(EventKind.FAILED, str(error), verb="report", **error.fields())
+        self._rows.add(ReportNote(report=intake.job.request.report, text=f"{error.what}: {error.why}"))
+
+    def _finish(self, intake: Intake) -> None:
+        """Whatever happened to the collector, the report gets an end: what came before stays and is shown."""
+        self._intakes.remove(intake)
+        self._selector.unregister(intake.job.descriptor)
+        intake.job.close()
+        report, now_s = intake.job.request.report, self._now_s()
+        if not (intake.ended and intake.symbolized):
+            self._fail(intake, UserError("the report is not whole", "its reader ended early", f"see {RECORDER_LOG}"))
+        if not intake.ended:
+            status = ReportStatus.TRUNCATED.value
+            self._rows.add(ReportEnd(at_s=now_s, report=report, status=status, total_bytes=0, total_objects=0))
+        if not intake.symbolized:
+            self._rows.add(SymbolsEnd(at_s=now_s, report=report))
+
+    def expire(self) -> None:
+        """Give up on collectors that a hostile file has caught."""
+        for intake in [i for i in self._intakes if self._now_s() > i.deadline_s]:
+            self._finish(intake)
+
+    def close(self) -> None:
+        for intake in list(self._intakes):
+            self._finish(intake)
