@@ -1,0 +1,279 @@
+"""gperftools' heap profiles and leak dumps in text: .heap files and what /pprof/heap and /pprof/growth answer.
+
+The format (FACTS.md): a header line ``heap profile: OBJECTS: BYTES [OBJECTS: BYTES] @ KIND[/PERIOD]``, a line of the same
+shape per stack (a leak dump: per leaked object), then ``MAPPED_LIBRARIES:`` and the lines of /proc/PID/maps.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from memtui_parsers.errors import ParseError
+from memtui_parsers.maps import MAX_LINE_BYTES, MAX_MAPPINGS, parse_mapping
+from memtui_parsers.values import HeapEntry, HeapProfile, Mapping
+
+# Bounds against hostile files, far above what gperftools writes (32 frames): they keep the parser below some 500 MiB.
+MAX_DEPTH = 256
+MAX_STACKS = 500_000
+MAX_STEPS = 20_000_000
+MAX_ADDRESSES = 1_000_000
+
+_CHUNK_BYTES = 1 << 18
+_RECENT = 4096
+_COUNTS = rb"\s*(-?\d{1,18}):\s*(-?\d{1,18})\s*\[\s*(-?\d{1,18}):\s*(-?\d{1,18})\]\s*"
+_HEADER = re.compile(rb"heap profile:" + _COUNTS + rb"@\s*([a-z0-9_]{1,32})(?:/(\d{1,18}))?\s*")
+_ENTRY = re.compile(_COUNTS)
+_MAPS_HEADINGS = (b"MAPPED_LIBRARIES:", b"--- Memory map: ---")
+_GZIP = b"\x1f\x8b"
+
+
+def parse_heap(stream: BinaryIO) -> HeapProfile:
+    """The whole file, its lines added up by stack. Counts are as written: see scale_sampled().
+
+    A file that is cut gives what was whole of it, and a note. Raises ParseError when it is no heap profile at all.
+    """
+    lines = _lines(stream)
+    kind, period, header = _header(lines)
+    stacks = _Stacks()
+    mappings: tuple[Mapping, ...] | None = None
+    cut = False
+    for number, (line, whole) in lines:
+        if not whole:
+            cut = True
+        elif stacks.add(line):
+            continue
+        elif line.strip() in _MAPS_HEADINGS:
+            mappings, cut = _mappings(lines)
+        elif line.strip():
+            stacks.unread(number)
+    entries = stacks.entries()
+    notes = stacks.notes()
+    missing_bytes = header.inuse_bytes - sum(e.inuse_bytes for e in entries)
+    if missing_bytes > 0:
+        missing_objects = max(0, header.inuse_objects - sum(e.inuse_objects for e in entries))
+        notes.insert(
+            0, f"the dump is cut: {missing_bytes} bytes in {missing_objects} objects that its header counts are missing"
+        )
+    elif cut:
+        notes.insert(0, "the dump ends in the middle of a line")
+    if mappings is None and entries:
+        notes.append("the dump does not say which libraries were loaded, so no address can be named")
+    return HeapProfile(kind, period, header, entries, mappings or (), tuple(notes))
+
+
+def is_whole(profile: HeapProfile) -> bool:
+    """Whether the entries add up to what the header says is in use; false for a dump that was cut."""
+    return (
+        sum(e.inuse_objects for e in profile.entries) == profile.header.inuse_objects
+        and sum(e.inuse_bytes for e in profile.entries) == profile.header.inuse_bytes
+    )
+
+
+def scale_sampled(profile: HeapProfile) -> HeapProfile:
+    """Estimates of all allocations from a sampled profile's counts; one that counts everything comes back as it is.
+
+    With PERIOD in ``heap_v2`` and ``heapz_v2`` a block of s bytes was sampled with the chance 1-exp(-s/PERIOD); ``heap`` is
+    the older way: blocks below half of PERIOD count as if they had that size (FACTS.md and google-pprof).
+    """
+    if not profile.period:
+        return profile
+    second = profile.kind.endswith("_v2")
+
+    def scaled(objects: int, size_bytes: int) -> tuple[int, int]:
+        if objects <= 0 or size_bytes <= 0:
+            return objects, size_bytes
+        mean = size_bytes / objects
+        factor = -1 / math.expm1(-mean / profile.period) if second else max(1.0, profile.period / 2 / mean)
+        return round(objects * factor), round(size_bytes * factor)
+
+    def entry(e: HeapEntry) -> HeapEntry:
+        inuse = scaled(e.inuse_objects, e.inuse_bytes)
+        return HeapEntry(*inuse, *scaled(e.allocated_objects, e.allocated_bytes), e.addresses)
+
+    entries = tuple(sorted(map(entry, profile.entries), key=_rank))
+    header = HeapEntry(
+        sum(e.inuse_objects for e in entries),
+        sum(e.inuse_bytes for e in entries),
+        sum(e.allocated_objects for e in entries),
+        sum(e.allocated_bytes for e in entries),
+        (),
+    )
+    return replace(profile, header=header, entries=entries, period=0)
+
+
+def _rank(entry: HeapEntry) -> tuple[int, int]:
+    return -entry.inuse_bytes, -entry.inuse_objects
+
+
+_Numbered = Iterator[tuple[int, tuple[bytes, bool]]]
+
+
+def _lines(stream: BinaryIO) -> _Numbered:
+    """Lines by number, from 1, without their end; False beside the last one when it has no end, so may be a part of one.
+
+    Of a line longer than MAX_LINE_BYTES only the beginning comes, still too long to be taken for a whole one.
+    """
+    return enumerate(_split(stream), 1)
+
+
+def _split(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+    held = b""
+    while chunk := stream.read(_CHUNK_BYTES):
+        pieces = chunk.split(b"\n")
+        pieces[0] = held + pieces[0]
+        held = pieces.pop()[: MAX_LINE_BYTES + 1]
+        for piece in pieces:
+            yield piece, True
+    if held:
+        yield held, False
+
+
+def _header(lines: _Numbered) -> tuple[str, int, HeapEntry]:
+    for number, (line, _) in lines:
+        if (not line.strip() or line.startswith(b"%")) and number < 100:  # pprof's servers may warn before the header
+            continue
+        matched = _HEADER.fullmatch(line) if len(line) <= MAX_LINE_BYTES else None
+        if matched is not None:
+            counts = [int(n) for n in matched.groups()[:4]]
+            kind, period = matched[5].decode("ascii"), int(matched[6] or 0)
+            return kind, period, HeapEntry(counts[0], counts[1], counts[2], counts[3], ())
+        if line.startswith(_GZIP):
+            raise ParseError("a compressed pprof profile, not gperftools' text", line=number)
+        raise ParseError("no heap profile: its first line should start with 'heap profile:'", line=number, excerpt=line)
+    raise ParseError("an empty file, no heap profile")
+
+
+def _mappings(lines: _Numbered) -> tuple[tuple[Mapping, ...], bool]:
+    """The rest of the file as mappings, and whether its last line is cut; lines that are no mapping are passed over."""
+    found: list[Mapping] = []
+    cut = False
+    for _, (line, whole) in lines:
+        if not whole:
+            cut = True
+        elif len(found) < MAX_MAPPINGS and line:
+            try:
+                found.append(parse_mapping(line))
+            except ParseError:
+                continue
+    return tuple(found), cut
+
+
+class _Addresses(dict[bytes, int]):
+    """Hex texts to one int object each: stacks share most of their addresses. Raises ValueError, OverflowError when full."""
+
+    def __missing__(self, text: bytes) -> int:
+        address = int(text, 16)
+        if not 0 <= address < 1 << 64:
+            raise ValueError("no address")
+        if len(self) >= MAX_ADDRESSES:
+            raise OverflowError
+        self[text] = address
+        return address
+
+
+class _Stacks:
+    """Adds entry lines up by stack, within the bounds above; what is beyond them is counted under an empty stack."""
+
+    def __init__(self) -> None:
+        self._addresses = _Addresses()
+        self._index: dict[tuple[int, ...], int] = {}
+        self._counts: list[int] = []  # four for each stack: of a million lists of four the overhead would be most
+        # A leak dump repeats the same figures and stack for each object, mostly soon again.
+        self._figures: dict[bytes, tuple[int, ...]] = {}
+        self._recent: dict[bytes, int] = {}
+        self._steps = 0
+        self._beyond = 0
+        self._too_deep = 0
+        self._unread = 0
+        self._first_unread = 0
+
+    def add(self, line: bytes) -> bool:
+        """False when the line is no entry."""
+        head, at, tail = line.partition(b"@")
+        if not at or len(line) > MAX_LINE_BYTES:
+            return False
+        figures = self._figures.get(head) or self._read_figures(head)
+        if figures is None:
+            return False
+        where = self._recent.get(tail)
+        if where is None:
+            try:
+                where = self._find(tail)
+            except ValueError:
+                return False
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent[tail] = where
+        counts = self._counts
+        counts[where] += figures[0]
+        counts[where + 1] += figures[1]
+        counts[where + 2] += figures[2]
+        counts[where + 3] += figures[3]
+        return True
+
+    def _read_figures(self, head: bytes) -> tuple[int, ...] | None:
+        matched = _ENTRY.fullmatch(head)
+        if matched is None:
+            return None
+        figures = tuple(map(int, matched.groups()))
+        if min(figures) < 0:
+            return None
+        if len(self._figures) >= _RECENT:
+            self._figures.clear()
+        self._figures[head] = figures
+        return figures
+
+    def unread(self, number: int) -> None:
+        self._unread += 1
+        self._first_unread = self._first_unread or number
+
+    def entries(self) -> tuple[HeapEntry, ...]:
+        """Largest in use first, equal ones in the order of the file."""
+        counts = self._counts
+        self._recent.clear()
+        self._addresses.clear()
+        found = [
+            HeapEntry(counts[at], counts[at + 1], counts[at + 2], counts[at + 3], stack)
+            for stack, at in self._index.items()
+        ]
+        found.sort(key=_rank)
+        return tuple(found)
+
+    def notes(self) -> list[str]:
+        notes = []
+        if self._beyond:
+            notes.append(
+                f"{self._beyond} lines with stacks beyond the first {MAX_STACKS} are counted without their frames"
+            )
+        if self._too_deep:
+            notes.append(f"{self._too_deep} stacks deeper than {MAX_DEPTH} frames are cut there")
+        if self._unread:
+            notes.append(f"{self._unread} lines of the dump make no sense, the first is line {self._first_unread}")
+        return notes
+
+    def _find(self, tail: bytes) -> int:
+        """Where the counts of this stack are. Raises ValueError when a step is no address."""
+        steps = tail.split()
+        if len(steps) > MAX_DEPTH:
+            self._too_deep += 1
+            del steps[MAX_DEPTH:]
+        try:
+            stack = tuple(map(self._addresses.__getitem__, steps))
+        except OverflowError:
+            self._beyond += 1
+            stack = ()
+        at = self._index.get(stack)
+        if at is None and stack and (len(self._index) >= MAX_STACKS or self._steps > MAX_STEPS):
+            self._beyond += 1
+            stack = ()
+            at = self._index.get(stack)
+        if at is None:
+            at = len(self._counts)
+            self._counts += (0, 0, 0, 0)
+            self._index[stack] = at
+            self._steps += len(stack)
+        return at

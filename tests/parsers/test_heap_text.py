@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtui_parsers import heap_text
+from memtui_parsers.errors import ParseError
+from memtui_parsers.heap_text import is_whole, parse_heap, scale_sampled
+from memtui_parsers.values import HeapEntry, HeapProfile
+from tests.fixtures.leaky import build
+
+SAMPLES = Path(__file__).resolve().parents[1] / "fixtures" / "heap"
+MAPS = b"\nMAPPED_LIBRARIES:\n55825ceeb000-55825ceec000 r-xp 00001000 08:01 393232   /srv/rpc server\n"
+
+
+def parse(text: bytes) -> HeapProfile:
+    return parse_heap(io.BytesIO(text))
+
+
+def dump(
+    *entries: bytes, header: bytes = b"     3:      300 [     3:      300] @ heapprofile", tail: bytes = MAPS
+) -> bytes:
+    return b"heap profile: " + header + b"\n" + b"".join(e + b"\n" for e in entries) + tail
+
+
+def test_a_line_per_object_is_added_up_by_stack_largest_first() -> None:
+    one = b"     1:      100 [     1:      100] @ 0x000055825ceeb249 0x7f00"
+    other = b"     1:      150 [     2:      250] @ 0x7f10"
+    profile = parse(dump(one, other, one, header=b"3: 350 [4: 450] @ heapprofile"))
+    assert profile.entries == (
+        HeapEntry(2, 200, 2, 200, (0x55825CEEB249, 0x7F00)),
+        HeapEntry(1, 150, 2, 250, (0x7F10,)),
+    )
+    assert profile.header == HeapEntry(3, 350, 4, 450, ())
+    assert [m.path for m in profile.mappings] == ["/srv/rpc server"]
+    assert profile.notes == ()
+    assert is_whole(profile)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "period"),
+    [
+        (b"heapprofile", "heapprofile", 0),
+        (b"heap_v2/524288", "heap_v2", 524288),
+        (b"heapz_v2/1", "heapz_v2", 1),
+        (b"heap/1048576", "heap", 1048576),
+        (b"growth", "growth", 0),
+        (b"growthz", "growthz", 0),
+        (b" heapprofile", "heapprofile", 0),
+    ],
+)
+def test_every_header_that_gperftools_writes(word: bytes, kind: str, period: int) -> None:
+    profile = parse(dump(header=b"0: 0 [0: 0] @" + word))
+    assert (profile.kind, profile.period, profile.entries) == (kind, period, ())
+
+
+def test_a_stack_may_be_empty() -> None:
+    assert parse(dump(b"3: 300 [3: 300] @ ")).entries == (HeapEntry(3, 300, 3, 300, ()),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\n\n",
+        b"MZ\x90\x00",
+        b"heap profile: many",
+        b"\x1f\x8b\x08\x00",
+        b"x" * (1 << 20),
+        b"<?xml version='1.0'?>",
+    ],
+)
+def test_what_is_no_heap_profile_is_refused_in_words(text: bytes) -> None:
+    with pytest.raises(ParseError) as raised:
+        parse(text)
+    assert raised.value.reason
+
+
+def test_a_cut_file_gives_what_was_whole_and_says_what_is_missing() -> None:
+    whole = dump(b"1: 100 [1: 100] @ 0x10 0x20", b"2: 200 [2: 200] @ 0x30 0x40")
+    cut = parse(whole[: whole.index(b"0x40") + 3])
+    assert cut.entries == (HeapEntry(1, 100, 1, 100, (0x10, 0x20)),)
+    assert not is_whole(cut)
+    assert cut.notes[0] == "the dump is cut: 200 bytes in 2 objects that its header counts are missing"
+    assert "libraries" in cut.notes[1]
+
+
+def test_lines_that_make_no_sense_are_named_and_passed_over() -> None:
+    bad = (
+        b"1: 1 [1: 1] @ 0xzz",
+        b"-1: -1 [1: 1] @ 0x10",
+        b"\xff\xfe",
+        b"1: 1 [1: 1] @ -0x1",
+        b"1: 1 [1: 1] @ 0x" + b"f" * 17,
+    )
+    profile = parse(dump(*bad, b"3: 300 [3: 300] @ 0x10"))
+    assert profile.entries == (HeapEntry(3, 300, 3, 300, (0x10,)),)
+    assert profile.notes == ("5 lines of the dump make no sense, the first is line 2",)
+
+
+def test_hostile_sizes_are_bounded_and_totals_stay_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap_text, "MAX_STACKS", 2)
+    deep = b" ".join(b"0x%x" % n for n in range(300))
+    profile = parse(
+        dump(b"1: 1 [1: 1] @ 0x1", b"1: 1 [1: 1] @ " + deep, *(b"1: 1 [1: 1] @ 0x%x" % n for n in range(9, 12)))
+    )
+    assert sum(e.inuse_objects for e in profile.entries) == 5
+    assert [len(e.addresses) for e in profile.entries] == [0, 1, heap_text.MAX_DEPTH]
+    assert any("counted without their frames" in n for n in profile.notes)
+    assert any("deeper than 256" in n for n in profile.notes)
+
+
+def test_an_endless_line_is_not_held() -> None:
+    profile = parse(dump(b"1: 1 [1: 1] @ " + b"0x1 " * 3_000_000, b"3: 300 [3: 300] @ 0x10"))
+    assert profile.entries == (HeapEntry(3, 300, 3, 300, (0x10,)),)
+
+
+def test_sampled_counts_are_scaled_as_pprof_does() -> None:
+    entry = b"10: 10240 [20: 20480] @ 0x10"
+    second = scale_sampled(parse(dump(entry, header=b"10: 10240 [20: 20480] @ heap_v2/524288")))
+    factor = 1 / (1 - math.exp(-1024 / 524288))
+    assert second.entries[0].inuse_bytes == round(10240 * factor)
+    assert second.header.allocated_objects == round(20 * factor)
+    first = scale_sampled(parse(dump(entry, header=b"10: 10240 [20: 20480] @ heap/524288")))
+    assert first.entries[0].inuse_bytes == 10 * 524288 // 2
+    plain = parse(dump(entry))
+    assert scale_sampled(plain) is plain
+
+
+ENTRY = st.builds(
+    HeapEntry,
+    st.integers(0, 10**9),
+    st.integers(0, 10**15),
+    st.integers(0, 10**9),
+    st.integers(0, 10**15),
+    st.lists(st.integers(0, 2**64 - 1), max_size=40).map(tuple),
+)
+
+
+@given(st.lists(ENTRY, max_size=20, unique_by=lambda e: e.addresses), st.integers(1, 3))
+def test_what_is_written_is_read_back(entries: list[HeapEntry], times: int) -> None:
+    lines = [
+        b"%6d: %8d [%6d: %8d] @ %s"
+        % (
+            e.inuse_objects,
+            e.inuse_bytes,
+            e.allocated_objects,
+            e.allocated_bytes,
+            b" ".join(b"0x%08x" % a for a in e.addresses),
+        )
+        for e in entries
+    ] * times
+    total = b"%d: %d [0: 0] @ heapprofile" % (
+        times * sum(e.inuse_objects for e in entries),
+        times * sum(e.inuse_bytes for e in entries),
+    )
+    profile = parse(dump(*lines, header=total))
+    assert {e.addresses: e.inuse_bytes for e in profile.entries} == {
+        e.addresses: times * e.inuse_bytes for e in entries
+    }
+    assert is_whole(profile) and profile.notes == ()
+    assert [e.inuse_bytes for e in profile.entries] == sorted((e.inuse_bytes for e in profile.entries), reverse=True)
+
+
+@given(st.binary(max_size=300), st.integers(0, 400), st.integers(0, 60))
+def test_mutated_dumps_raise_nothing_but_parse_errors(noise: bytes, at: int, removed: int) -> None:
+    whole = dump(b"1: 100 [1: 100] @ 0x10 0x20", b"2: 200 [2: 200] @ 0x30 0x40")
+    text = whole[:at] + noise + whole[at + removed :]
+    try:
+        profile = parse(text)
+    except ParseError:
+        return
+    assert all(0 <= a < 1 << 64 for e in profile.entries for a in e.addresses)
+
+
+@given(st.integers(0, 400), st.integers(1, 50))
+def test_reading_in_small_pieces_gives_the_same(at: int, size: int) -> None:
+    class Drip(io.BytesIO):
+        def read(self, count: int | None = -1, /) -> bytes:
+            return super().read(size)
+
+    text = dump(b"1: 100 [1: 100] @ 0x10 0x20", b"2: 200 [2: 200] @ 0x30 0x40")[at:] or b"x"
+    try:
+        expected = parse(text)
+    except ParseError:
+        with pytest.raises(ParseError):
+            parse_heap(Drip(text))
+        return
+    assert parse_heap(Drip(text)) == expected
+
+
+def google_pprof_total(program: Path, path: Path, measure: str) -> int:
+    command = ["google-pprof", "--text", "--show_bytes", measure, str(program), str(path)]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    matched = re.match(r"Total: (\d+)", shown)
+    assert matched
+    return int(matched[1])
+
+
+def test_a_real_heap_profile_has_google_pprofs_totals(tmp_path: Path) -> None:
+    program = build("basic")
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4",
+        "HEAPPROFILE": str(tmp_path / "p"),
+        "TCMALLOC_STACKTRACE_METHOD": "libgcc",
+    }
+    subprocess.run([str(program.path)], env=environment, capture_output=True, check=True, timeout=60)
+    path = max(tmp_path.glob("p.*.heap"))
+    with path.open("rb") as stream:
+        profile = parse_heap(stream)
+    assert is_whole(profile)
+    assert profile.header.inuse_bytes == google_pprof_total(program.path, path, "--inuse_space")
+    assert profile.header.inuse_objects == google_pprof_total(program.path, path, "--inuse_objects")
+    assert profile.header.allocated_bytes == google_pprof_total(program.path, path, "--alloc_space")
+
+
+@pytest.mark.parametrize("kind", ["heap_v2", "heap"])
+def test_scaled_samples_have_google_pprofs_totals(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "sampled.heap"
+    entries = [b"%d: %d [%d: %d] @ 0x%x" % (n, n * 997 * n, 3 * n, 3 * n * 997 * n, 0x1000 * n) for n in range(1, 40)]
+    path.write_bytes(dump(*entries, header=b"1: 1 [1: 1] @ " + kind.encode() + b"/65536"))
+    with path.open("rb") as stream:
+        scaled = scale_sampled(parse_heap(stream))
+    # pprof rounds each entry down.
+    assert scaled.header.inuse_bytes == pytest.approx(
+        google_pprof_total(Path("/bin/true"), path, "--inuse_space"), abs=40
+    )
+
+
+def test_a_recorded_leak_dump() -> None:
+    with (SAMPLES / "basic.draconian.heap").open("rb") as stream:
+        profile = parse_heap(stream)
+    assert (profile.header.inuse_objects, profile.header.inuse_bytes) == (118, 100_926)
+    assert [(e.inuse_objects, e.inuse_bytes) for e in profile.entries[:2]] == [(100, 100_000), (1, 344)]
+    assert len(profile.entries[0].addresses) == 5
+    assert is_whole(profile) and profile.notes == ()
