@@ -1,0 +1,107 @@
+"""The graph as a grid of cells: a pure function of what is known, how it is looked at, and the size.
+
+A column of the past looks the same in every later grid of the same window, so that the widget has little to repaint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memtui.graph import axes, overlay
+from memtui.graph.axes import GUTTER
+from memtui.graph.canvas import Grid, Ink, blank, charset_for, write
+from memtui.graph.ghost import draw_ghost, ghost_points
+from memtui.graph.plot import draw_bands
+from memtui.graph.state import GraphState
+from memtui.graph.window import View, Window, window
+from memtui_profiler.series import Point
+
+WAITING = "waiting for the first sample"
+SMALLEST_COLUMNS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a window shows: a point (or None) for each of its columns, and the ghost's."""
+
+    state: GraphState
+    view: View
+    window: Window
+    points: tuple[Point | None, ...]
+    ghost: tuple[Point | None, ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        return max((p.rss_bytes for p in (*self.points, *self.ghost) if p is not None), default=0)
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        return tuple(limit.limit_bytes for limit in self.state.limits)
+
+
+def look_at(state: GraphState, view: View, width: int) -> Scene:
+    """Read from the series what ``view`` shows on a graph ``width`` columns wide, the scale's gutter included."""
+    columns = max(SMALLEST_COLUMNS, width - GUTTER)
+    shown = window(view, state.now_s, columns)
+    past = min(columns, shown.head - shown.first + 1)
+    points = state.series.points(shown.level, shown.first, past)
+    if view.held_s is not None:
+        points = [None if p is not None and p.at_s > view.held_s else p for p in points]
+    ghost = ghost_points(state.series, state.runs, shown) if view.ghost else [None] * columns
+    return Scene(state, view, shown, tuple(points), tuple(ghost))
+
+
+def cells(scene: Scene, ceiling: int, width: int, height: int, *, textured: bool = False) -> Grid:
+    """Draw ``scene`` with the scale's top at ``ceiling`` bytes: ``height`` rows of ``width`` cells, the lowest the time axis.
+
+    ``textured``: bands are told apart by characters, for a screen without colours; ASCII is always so.
+    """
+    state, view, shown = scene.state, scene.view, scene.window
+    look = charset_for(state.ascii)
+    textured = textured or state.ascii
+    rows = height - 1
+    if rows < 1 or width < GUTTER + SMALLEST_COLUMNS:
+        return blank(width, height)
+    grid = blank(width, height)
+    until_s = state.now_s if view.held_s is None else view.held_s
+    wall_s = state.wall_origin_s + state.utc_offset_s
+    marks = axes.marks_by_column(state.marks, shown, until_s)
+
+    solid = draw_bands(grid, GUTTER, rows, scene.points, ceiling, look, textured=textured)
+    overlay.draw_marks(grid, solid, marks, look, textured=textured)
+    overlay.draw_limits(grid, solid, state.limits, ceiling, look)
+    overlay.draw_band_names(grid, solid, _named_between(scene), state.allocator, textured=textured)
+    draw_ghost(grid, GUTTER, solid, scene.ghost, ceiling, look, textured=textured)
+    overlay.draw_ghost_name(grid, scene.ghost, rows, ceiling, _ghost_name(state), look)
+    axes.draw_scale(grid, rows, ceiling, look)
+    axes.draw_time_axis(grid, rows, shown, wall_s, marks, _head(scene), look)
+    if state.series.last is None and width >= GUTTER + len(WAITING):
+        write(grid, rows // 2, GUTTER + (width - GUTTER - len(WAITING)) // 2, WAITING, Ink.LABEL)
+    notices = []
+    if view.held_s is not None and state.live:
+        notices.append(overlay.paused(state.now_s - view.held_s))
+    if view.cross_s is not None and 0 <= (column := shown.column(view.cross_s)) < shown.columns:
+        overlay.draw_crosshair(grid, solid, column, look, textured=textured)
+        point = scene.points[column] if column < len(scene.points) else None
+        wall = axes.wall_label(wall_s + view.cross_s, 1)
+        notices.append(overlay.readout(wall, point, marks.get(column, ())))
+    overlay.draw_notices(grid, notices, rows, look)
+    return grid
+
+
+def _named_between(scene: Scene) -> tuple[int, int]:
+    """The columns that decide where names stand: whole label steps, so that names move seldom while the head moves on."""
+    step, first, head = scene.window.label_columns, scene.window.first, scene.window.head
+    if not scene.state.live:
+        return 0, len(scene.points)
+    return -first % step, head // step * step - first
+
+
+def _head(scene: Scene) -> str:
+    if not scene.state.live:
+        return "end"
+    return "now" if scene.view.held_s is None else "paused"
+
+
+def _ghost_name(state: GraphState) -> str:
+    return state.runs[-2].name if len(state.runs) > 1 else ""
