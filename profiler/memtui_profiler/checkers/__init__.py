@@ -1,0 +1,1 @@
+"""The checkers: each a module with the duties that base.py names."""

@@ -1,0 +1,116 @@
+"""gperftools' heap leak checker (to 2.16): what its modes are called, what they set, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from memtui_profiler.checkers.base import Knob, ModeHelp
+from memtui_profiler.errors import EXIT_USAGE, UserError
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+
+# The checker would start $PPROF_PATH for function names, and write to it however soon it has ended: with /bin/true a target
+# of many mappings died of SIGPIPE and left no dump (2.10, measured 3 of 3). A path that cannot be read starts nothing.
+NO_PPROF = "/dev/null/memtui-names-the-functions"
+# Debian's default, libunwind, gave the same stacks in 1.4 times the CPU and 3.9 times the time.
+STACKTRACE_METHOD = "libgcc"
+
+RATE_VARIABLE = "TCMALLOC_RELEASE_RATE"
+FOLDER_VARIABLE = "HEAP_CHECK_DUMP_DIRECTORY"
+
+_SLOW = "Each allocation records its stack: programs that allocate much run many times slower."
+_SIGNAL = "A process killed by a signal that it does not handle leaves no report."
+
+MODES: tuple[ModeHelp, ...] = (
+    ModeHelp(CHECK_OFF, "no check", "Costs nothing."),
+    ModeHelp(
+        "minimal",
+        "at exit, unreachable blocks; ignores what was allocated before main()",
+        f"Leaks of global constructors stay unseen. {_SLOW} {_SIGNAL}",
+    ),
+    ModeHelp(
+        "normal", "at exit, every block that no live pointer reaches", f"The one to begin with. {_SLOW} {_SIGNAL}"
+    ),
+    ModeHelp("strict", "the same result as normal in gperftools 2.0 to 2.16", f"{_SLOW} {_SIGNAL}"),
+    ModeHelp(
+        "draconian",
+        "at exit, everything not freed, reachable or not; most complete, most noise",
+        f"What the program keeps on purpose until it ends is in it too. {_SLOW} {_SIGNAL}",
+    ),
+    ModeHelp(
+        "as-is", "what the HEAP_CHECK_ variables say", f"Set them with --env HEAP_CHECK_...=... {_SLOW} {_SIGNAL}"
+    ),
+    ModeHelp(
+        "local",
+        "only what the program's own HeapLeakChecker objects check",
+        f"Without such objects in its code there is nothing to report. {_SLOW}",
+    ),
+)
+
+AS_IS_KNOBS: tuple[Knob, ...] = (
+    Knob("HEAP_CHECK_AFTER_DESTRUCTORS", "false", "check after the global destructors have run"),
+    Knob("HEAP_CHECK_STRICT_CHECK", "true", "count a block that grew or shrank as a leak"),
+    Knob("HEAP_CHECK_IGNORE_GLOBAL_LIVE", "true", "what global variables reach is no leak"),
+    Knob("HEAP_CHECK_IGNORE_THREAD_LIVE", "true", "what thread stacks and registers reach is no leak"),
+    Knob("HEAP_CHECK_IDENTIFY_LEAKS", "false", "print the addresses of leaked blocks; aborts the target when it leaks"),
+    Knob("HEAP_CHECK_TEST_POINTER_ALIGNMENT", "false", "say whether unaligned pointers would explain the leaks"),
+    Knob("HEAP_CHECK_POINTER_SOURCE_ALIGNMENT", "8", "look for pointers at multiples of so many bytes"),
+    Knob(
+        "HEAP_CHECK_MAX_POINTER_OFFSET", "1024", "how far into a block a pointer may point and keep it alive, in bytes"
+    ),
+    Knob("HEAP_CHECK_MAX_LEAKS", "20", "how many leaks the checker prints; memtui reads all of them"),
+    Knob("HEAP_CHECK_DELAY_SECONDS", "0", "check only what is older than so many seconds at exit"),
+    Knob("HEAP_CHECK_RUN_UNDER_GDB", "false", "stay on under a debugger"),
+    Knob("PPROF_PATH", "pprof", "the program that names functions for the checker's own log"),
+)
+
+# NAME.PID.CHECKER-end.heap; NAME is the program's base name and may hold dots itself.
+_WHOLE_PROGRAM = re.compile(r".*\.(?P<pid>[0-9]+)\._main_-end\.heap", re.DOTALL)
+
+
+def environment(mode: str, dump_folder: Path, user: Mapping[str, str]) -> dict[str, str]:
+    """The variables a target needs for this mode; the user's own PPROF_PATH and unwinder stay. Empty for off."""
+    if mode == CHECK_OFF:
+        return {}
+    assert mode in HEAPCHECK_MODES, mode
+    wanted = {"HEAPCHECK": mode, FOLDER_VARIABLE: os.fspath(dump_folder)}
+    for name, value in (("PPROF_PATH", NO_PPROF), ("TCMALLOC_STACKTRACE_METHOD", STACKTRACE_METHOD)):
+        if not user.get(name):
+            wanted[name] = value
+    return wanted
+
+
+def removed(mode: str) -> frozenset[str]:
+    """Off means off: an inherited HEAPCHECK goes, and is not left empty either, which makes the library print a line."""
+    return frozenset({"HEAPCHECK"}) if mode == CHECK_OFF else frozenset()
+
+
+def conflicts(user: Mapping[str, str], mode: str, release_rate: float | None) -> None:
+    """Raises UserError (usage) when an --env variable is one that an option sets too: which of them counts is not to be guessed."""
+    options = {"HEAPCHECK": "--check"}
+    if mode != CHECK_OFF:
+        options[FOLDER_VARIABLE] = f"--check {mode}"
+    if release_rate is not None:
+        options[RATE_VARIABLE] = "--release-rate"
+    for name, option in options.items():
+        if name in user:
+            raise UserError(f"--env {name}", f"{option} sets it too", "leave one of the two out", exit_code=EXIT_USAGE)
+
+
+def dumps(folder: Path, pid: int) -> list[Path]:
+    """The whole-program reports that this very process left in ``folder``, oldest first; those of its children are not its own."""
+    found: list[tuple[int, str]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                matched = _WHOLE_PROGRAM.fullmatch(entry.name)
+                if matched and int(matched["pid"]) == pid:
+                    facts = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(facts.st_mode):
+                        found.append((facts.st_mtime_ns, entry.path))
+    except FileNotFoundError:
+        return []
+    return [Path(path) for _, path in sorted(found)]

@@ -1,0 +1,166 @@
+"""Says before a launch what can work on this target and what cannot, why, and what would mend it.
+
+A heap checker that is not there keeps silent, and silence reads as "no leaks": so every way to lose it is looked for first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from memtui_profiler.errors import UserError
+from memtui_profiler.program_facts import Obstacle, ProgramFacts, look_at
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+from memtui_profiler.target import Target, shown
+from memtui_profiler.tcmalloc_library import (
+    NONE,
+    PRELOAD,
+    STATIC,
+    TcmallocLibrary,
+    best_library,
+    library_asked_for,
+    preloadable_libraries,
+)
+
+RELEASE_RATE = "release-rate"
+AUTO, OFF = "auto", "off"
+INSTALL_TCMALLOC = "apt-get install google-perftools (Fedora: dnf install gperftools), or --tcmalloc PATH"
+
+NO_LIBRARY = TcmallocLibrary("", None, minimal=False, has_checker=False, how=NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """``reason`` and ``remedy`` are phrases without a full stop, empty where the capability is available."""
+
+    name: str
+    available: bool
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """``allocator`` in words for the header, ``preload`` the file to put first in LD_PRELOAD, before the user's own."""
+
+    target: Target
+    allocator: str
+    library: TcmallocLibrary
+    preload: str | None
+    capabilities: tuple[Capability, ...]
+    notes: tuple[str, ...] = ()
+
+    def capability(self, name: str) -> Capability:
+        return next(c for c in self.capabilities if c.name == name)
+
+
+def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[str, str]) -> Preflight:
+    """What this launch will get. ``environment`` is all the user gives the target, --env included.
+
+    Raises UserError when --tcmalloc names a file that cannot be preloaded as tcmalloc.
+    """
+    program = look_at(target, environment)
+    library = _choose(program, tcmalloc, need_checker=mode != CHECK_OFF)
+    checking = _choose(program, tcmalloc, need_checker=True)
+    preload = library.path if library.how == PRELOAD and library != program.tcmalloc else None
+    return Preflight(
+        target=target,
+        allocator=_allocator(program, library),
+        library=library,
+        preload=preload,
+        capabilities=(
+            *(_check_capability(name, program, checking, tcmalloc) for name in HEAPCHECK_MODES),
+            _rate_capability(program, library, tcmalloc),
+        ),
+        notes=(*program.notes, *_notes(program, library, preload, mode, environment)),
+    )
+
+
+def require(found: Preflight, mode: str) -> None:
+    """Raises UserError when ``mode`` cannot work on this target, rather than launch it and report nothing."""
+    if mode == CHECK_OFF:
+        return
+    capability = found.capability(mode)
+    if not capability.available:
+        what = f"--check {mode} cannot work on {shown(found.target.argv[0])}"
+        raise UserError(what, capability.reason, capability.remedy)
+
+
+def _choose(program: ProgramFacts, tcmalloc: str, *, need_checker: bool) -> TcmallocLibrary:
+    """The tcmalloc the target will run with; NO_LIBRARY where there is none."""
+    if program.tcmalloc is not None and (tcmalloc in (AUTO, OFF) or program.preload_obstacle is not None):
+        return program.tcmalloc
+    if tcmalloc == OFF:
+        return NO_LIBRARY
+    if tcmalloc != AUTO:
+        asked = library_asked_for(tcmalloc, program.machine, program.bits)
+        return asked if program.preload_obstacle is None else NO_LIBRARY
+    if program.preload_obstacle is not None:
+        return NO_LIBRARY
+    libraries = preloadable_libraries(program.machine, program.bits)
+    return best_library(libraries, need_checker=need_checker) or NO_LIBRARY
+
+
+def _allocator(program: ProgramFacts, library: TcmallocLibrary) -> str:
+    if library.how == NONE:
+        return program.malloc
+    return f"{library.name} {'built in' if library.how == STATIC else library.how + ('ed' if library.how == PRELOAD else '')}"
+
+
+def _check_capability(name: str, program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str) -> Capability:
+    obstacle = program.check_obstacle
+    if obstacle is None and library.how == NONE:
+        obstacle = program.preload_obstacle or _no_library(tcmalloc)
+    if obstacle is None and not library.has_checker:
+        obstacle = Obstacle(_why_no_checker(library), _checker_remedy(program, library))
+    return Capability(name, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy)))
+
+
+def _rate_capability(program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str) -> Capability:
+    obstacle = program.rate_obstacle
+    if obstacle is None and library.how == NONE:
+        obstacle = program.preload_obstacle or _no_library(tcmalloc)
+    return Capability(
+        RELEASE_RATE, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy))
+    )
+
+
+def _no_library(tcmalloc: str) -> Obstacle:
+    if tcmalloc == OFF:
+        return Obstacle("--tcmalloc off leaves the target without tcmalloc", "leave --tcmalloc off out")
+    return Obstacle("no libtcmalloc is installed here", INSTALL_TCMALLOC)
+
+
+def _why_no_checker(library: TcmallocLibrary) -> str:
+    where = "the tcmalloc built into the program" if library.how == STATIC else shown(library.path)
+    if library.minimal:
+        return f"{where} is the minimal tcmalloc, which never had the heap checker"
+    version = f" ({library.version})" if library.version else ""
+    return f"{where}{version} has no heap checker: gperftools 2.17 removed it"
+
+
+def _checker_remedy(program: ProgramFacts, library: TcmallocLibrary) -> str:
+    if library.how == STATIC:
+        return "link the program with -ltcmalloc of gperftools 2.16 or older"
+    better = best_library(preloadable_libraries(program.machine, program.bits), need_checker=True)
+    if better is not None and better.has_checker:
+        return f"--tcmalloc {shown(better.path)}"
+    if library.minimal:
+        return INSTALL_TCMALLOC
+    return "--tcmalloc PATH of a libtcmalloc of gperftools 2.16 or older"
+
+
+def _notes(
+    program: ProgramFacts, library: TcmallocLibrary, preload: str | None, mode: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    notes = []
+    if preload is not None and program.other_allocator:
+        notes.append(
+            f"the program brings {program.other_allocator}; memtui puts {library.name} before it"
+            " (--tcmalloc off leaves it alone)"
+        )
+    if mode == CHECK_OFF and environment.get("HEAPCHECK") is not None:
+        notes.append("HEAPCHECK of your environment is not passed on: --check says off")
+    if mode != CHECK_OFF and environment.get("HEAPPROFILE"):
+        notes.append("HEAPPROFILE is set too: the heap profiler slows the check down and may turn it off")
+    return tuple(notes)

@@ -1,0 +1,183 @@
+"""Finds gperftools' tcmalloc: what a program has of it already, and the best library to preload."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from memtui_parsers.elf_facts import ElfFacts, defined_symbols
+from memtui_parsers.errors import ParseError
+from memtui_profiler.errors import UserError
+from memtui_profiler.library_search import Loaded, library_at, read_cache, standard_folders
+from memtui_profiler.target import shown
+
+# The mangled flag tells whether the checker is there: from 2.17 on its functions are still exported, but empty. The first
+# is a libstdc++ string of the new ABI, the second of the old one or of libc++.
+_FLAG = "_ZN62FLAG__namespace_do_not_use_directly_use_DECLARE_string_instead16FLAGS_heap_check"
+CHECKER_FLAGS = frozenset({f"{_FLAG}B5cxx11E", f"{_FLAG}E"})
+RATE_FLAG = "_ZN62FLAG__namespace_do_not_use_directly_use_DECLARE_double_instead27FLAGS_tcmalloc_release_rateE"
+TCMALLOC_SYMBOLS = frozenset({"tc_malloc", RATE_FLAG})
+
+_FILE_NAME = re.compile(r"libtcmalloc(?P<flavor>(?:_[a-z]+)*)\.so(?:\.[0-9]+)*")
+# tc_version's text; what a stripped program still has of a tcmalloc that was linked in.
+_VERSION = re.compile(rb"gperftools (\d+\.\d+(?:\.\d+)?(?:rc\d*)?)\0")
+_CHECKER_TEXT = b"heap leak checker is active"
+_CHUNK_BYTES = 1 << 20
+_OVERLAP_BYTES = 128
+MAX_SCAN_BYTES = 1 << 30
+
+LINKED, STATIC, PRELOAD, NONE = "linked", "static", "preload", "none"
+
+
+@dataclass(frozen=True, slots=True)
+class TcmallocLibrary:
+    """``path`` is the library's file, or the program's where tcmalloc is linked in statically ('' for ``how`` 'none').
+
+    ``version`` is gperftools' ('2.10'), None when the file does not say. ``minimal`` has no heap profiler and no checker.
+    """
+
+    path: str
+    version: str | None
+    minimal: bool
+    has_checker: bool
+    how: str
+    flavor: str = ""
+
+    @property
+    def name(self) -> str:
+        """'tcmalloc 2.10', 'tcmalloc_minimal 2.10'."""
+        return " ".join(filter(None, (f"tcmalloc{self.flavor}", self.version)))
+
+
+def read_library(path: str, how: str) -> TcmallocLibrary | None:
+    """What kind of tcmalloc lies at ``path``; None when it is none, or cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS | {"malloc"})
+        version, _ = _scan(path)
+    except (OSError, ParseError):
+        return None
+    if "malloc" not in symbols or not symbols & TCMALLOC_SYMBOLS:
+        return None
+    # The library's soname would name the flavor too; the real file's name does it where a link was renamed.
+    matched = _FILE_NAME.fullmatch(os.path.basename(path)) or _FILE_NAME.fullmatch(
+        os.path.basename(os.path.realpath(path))
+    )
+    flavor = matched["flavor"] if matched else ""
+    return TcmallocLibrary(path, version, "_minimal" in flavor, bool(symbols & CHECKER_FLAGS), how, flavor)
+
+
+def present_library(loaded: Loaded) -> TcmallocLibrary | None:
+    """The tcmalloc a program gets without memtui: preloaded by the user, or among what it needs."""
+    for libraries, how in ((loaded.preloaded, PRELOAD), (loaded.needed, LINKED)):
+        for library in libraries:
+            if library.name.startswith("libtcmalloc") and (found := read_library(library.path, how)):
+                return found
+    return None
+
+
+def static_library(binary: str, facts: ElfFacts) -> TcmallocLibrary | None:
+    """tcmalloc linked into the program itself: by its symbols, and where those are stripped by its own messages."""
+    try:
+        with open(binary, "rb") as stream:
+            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS)
+        stripped = not facts.has_symtab
+        if not symbols and not stripped:
+            return None
+        version, checker = _scan(binary)
+    except (OSError, ParseError):
+        return None
+    if stripped and not symbols:
+        return TcmallocLibrary(binary, version, not checker, checker, STATIC) if version else None
+    return TcmallocLibrary(binary, version, False, bool(symbols & CHECKER_FLAGS), STATIC)
+
+
+def preloadable_libraries(machine: str, bits: int) -> list[TcmallocLibrary]:
+    """Every tcmalloc of this system that such a program can load, each file once, best first; debugging builds left out."""
+    paths = [file for name, files in read_cache().items() if _FILE_NAME.fullmatch(name) for file in files]
+    for folder in standard_folders(machine):
+        paths += sorted(os.path.join(folder, name) for name in _names(folder) if _FILE_NAME.fullmatch(name))
+    found: dict[str, TcmallocLibrary] = {}
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in found or "_debug" in os.path.basename(real):
+            continue
+        library = library_at(path)
+        if library and (library.facts.machine, library.facts.bits) == (machine, bits):
+            known = read_library(_by_soname(path, library.facts.soname), PRELOAD)
+            if known:
+                found[real] = known
+    return sorted(found.values(), key=_rank)
+
+
+def best_library(libraries: Iterable[TcmallocLibrary], *, need_checker: bool) -> TcmallocLibrary | None:
+    """The first of ``libraries`` (best first), with the heap checker where one has it and it is needed."""
+    known = list(libraries)
+    return next((library for library in known if need_checker and library.has_checker), known[0] if known else None)
+
+
+def library_asked_for(path: str, machine: str, bits: int) -> TcmallocLibrary:
+    """The library of --tcmalloc PATH. Raises UserError unless a program of this machine can preload it as tcmalloc."""
+    what = f"cannot preload {shown(path)}"
+    todo = "give the path of a libtcmalloc.so, or --tcmalloc auto"
+    full = os.path.abspath(path)
+    if not os.path.isfile(full):
+        raise UserError(what, "it is not a file" if os.path.exists(full) else "it does not exist", todo)
+    if not os.access(full, os.R_OK):
+        raise UserError(what, "you may not read it", todo)
+    # ld.so splits LD_PRELOAD at both, and has no way to quote them.
+    if ":" in full or " " in full:
+        raise UserError(what, "LD_PRELOAD cannot hold a path with a colon or a space", "give it through a link without")
+    library = library_at(full)
+    if library is None:
+        raise UserError(what, "it is not an ELF library", todo)
+    if (library.facts.machine, library.facts.bits) != (machine, bits):
+        why = f"it is for {library.facts.machine} ({library.facts.bits}-bit), the program for {machine} ({bits}-bit)"
+        raise UserError(what, why, todo)
+    known = None if library.facts.is_program else read_library(full, PRELOAD)
+    if known is None:
+        raise UserError(what, "it is not gperftools' tcmalloc (tc_malloc is not in it)", todo)
+    return known
+
+
+def _rank(library: TcmallocLibrary) -> tuple[int, tuple[int, ...]]:
+    numbers = re.findall(r"\d+", library.version or "")
+    return (
+        ("", "_and_profiler", "_minimal").index(library.flavor)
+        if library.flavor in ("", "_and_profiler", "_minimal")
+        else 3
+    ), tuple(-int(n) for n in numbers)
+
+
+def _by_soname(path: str, soname: str | None) -> str:
+    """The name programs load it by (libtcmalloc.so.4), which outlives an upgrade; else the path as it is."""
+    named = os.path.join(os.path.dirname(path), soname or "")
+    same = soname and "/" not in soname and os.path.realpath(named) == os.path.realpath(path)
+    return named if same else path
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _scan(path: str) -> tuple[str | None, bool]:
+    """gperftools' version in the file, and whether the checker's first message is."""
+    version, checker = None, False
+    tail = b""
+    read_bytes = 0
+    with open(path, "rb") as stream:
+        while (chunk := stream.read(_CHUNK_BYTES)) and read_bytes < MAX_SCAN_BYTES:
+            read_bytes += len(chunk)
+            window = tail + chunk
+            if version is None and (matched := _VERSION.search(window)):
+                version = matched[1].decode()
+            checker = checker or _CHECKER_TEXT in window
+            if version and checker:
+                break
+            tail = window[-_OVERLAP_BYTES:]
+    return version, checker
