@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from memtui_parsers.leak_id import is_runtime_module
-
 from memtui_parsers.clean_text import clean
+from memtui_parsers.leak_id import is_runtime_module
 from memtui_parsers.values import Frame
 
 UNKNOWN = "(no stack)"
@@ -104,8 +103,12 @@ def shorten(name: str, width: int) -> str:
         return name
     called, joint, own = name.rpartition(CALLED_BY)
     if joint:
-        room = width - len(called) - len(joint)
-        return f"{called}{joint}{shorten(own, max(room, 0))}"
+        # The program's own function is what matters: what it called goes first.
+        for left in (f"{called}{joint}", f"{called.rpartition('::')[2]}{joint}", ""):
+            form = f"{left}{shorten(own, max(width - len(left), 0))}"
+            if len(form) <= width:
+                return form
+        return shorten(own, width)
     folded = _collapse(name, keep_templates=True)
     plain = _collapse(name, keep_templates=False)
     qualified = _qualified(plain)

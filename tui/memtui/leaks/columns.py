@@ -1,0 +1,191 @@
+"""The list's columns at any width, and its rows as pieces of text in them. Pure; the widget only adds colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from memtui.figures import prose, tight
+from memtui.leaks.arrange import Arrangement
+from memtui.leaks.look import Look
+from memtui.leaks.model import Grouping, Order
+from memtui.leaks.names import shorten
+from memtui_parsers.clean_text import clean
+
+# Text and the part of the look it has: 'bytes', 'bar', 'function' ...; '' for the ground.
+Piece = tuple[str, str]
+
+_BYTES = 9  # the widest size is "999.9 MiB"
+_GAP = 2
+_TIGHT = 5
+_FUNCTION_LEAST = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Widths in cells, 0 for a column that is not shown. ``width`` is the whole row's, the cursor's cell first."""
+
+    width: int
+    objects: int
+    average: int
+    bar: int
+    percent: int
+    kind: int
+    function: int
+    location: int
+
+    def spans(self) -> list[tuple[str, int, int]]:
+        """(column, its first cell, its width) for the columns shown."""
+        spans = [("bytes", 1, _BYTES)]
+        at = 1 + _BYTES
+        for name in ("objects", "average", "percent", "bar", "kind", "function", "location"):
+            width = getattr(self, name)
+            if width > 0:
+                spans.append((name, at + _GAP, width))
+                at += _GAP + width
+        return spans
+
+
+def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False) -> Columns:
+    """Which columns fit in ``width`` cells, the least needed going first; the function's takes what is left.
+
+    ``beside_stack``: the terminal is wide and the list shares it, so that figures matter more than long names, which the
+    stack shows.
+    """
+    table = arrangement.table
+    objects = max(7, len(f"{max(table.total_objects, 0):,}"))
+    mixed = len(table.kinds) > 1
+    widest_kind = max((len(kind) for kind in table.kinds), default=0)
+    tight_fit = beside_stack and width < 96
+    average = 9 if width >= 96 else (_TIGHT if beside_stack else 0)
+    percent = 7 if width >= 96 else 0
+    bar = _TIGHT if tight_fit and width < 80 else (7 if width < 110 else 12)
+    kind = widest_kind if width >= (92 if mixed else 104) else 0
+    location = min(max(table.widest_location, 8), 16 if tight_fit else (18 if width < 96 else 28))
+    wanted = {
+        "objects": objects,
+        "bar": bar,
+        "location": location,
+        "average": average,
+        "percent": percent,
+        "kind": kind,
+    }
+    for least in ("percent", "kind", "average", "location", "bar", "objects"):
+        if _function_width(width, wanted) >= _FUNCTION_LEAST:
+            break
+        wanted[least] = 0
+    return Columns(width=width, function=max(0, _function_width(width, wanted)), **wanted)
+
+
+def _function_width(width: int, others: dict[str, int]) -> int:
+    # The cursor's cell at the left; at the right one that stays free, or holds the mark of a sorted last column.
+    return width - 2 - _BYTES - _GAP - sum(other + _GAP for other in others.values() if other)
+
+
+_TITLES = {
+    "bytes": "BYTES",
+    "objects": "OBJECTS",
+    "average": "AVERAGE",
+    "percent": "SHARE",
+    "bar": "SHARE",
+    "kind": "KIND",
+    "location": "LOCATION",
+}
+_ORDERS = {
+    "bytes": Order.BYTES,
+    "objects": Order.OBJECTS,
+    "average": Order.AVERAGE,
+    "percent": Order.BYTES,
+    "bar": Order.BYTES,
+    "function": Order.FUNCTION,
+    "location": Order.LOCATION,
+}
+
+
+def header_pieces(arrangement: Arrangement, layout: Columns, look: Look) -> list[Piece]:
+    """The titles, the sorted column marked; the mark stands in the gap beside the title."""
+    grouping, order = arrangement.query.grouping, arrangement.query.order
+    line = [" "] * layout.width
+    for name, start, width in layout.spans():
+        title = _TITLES.get(name) or ("FUNCTION" if grouping is Grouping.STACK else grouping.value.upper())
+        if name == "bar" and layout.percent:
+            title = ""
+        if name == "location" and grouping in (Grouping.FILE, Grouping.LIBRARY):
+            title = "STACKS"
+        if name == "average" and width < len(title):
+            title = "AVG"
+        right = name in ("bytes", "objects", "average", "percent", "location")
+        at = start + width - len(title) if right else start
+        if name not in ("percent", "bar") and _ORDERS.get(name) is order:
+            title += look.sorted_by
+        line[at : at + len(title)] = title
+    return [("".join(line)[: layout.width], "header")]
+
+
+def order_at(layout: Columns, x: int) -> Order | None:
+    """The order that a click on the header at cell ``x`` asks for."""
+    for name, start, width in layout.spans():
+        if start - _GAP < x < start + width:
+            return _ORDERS.get(name)
+    return None
+
+
+def row_pieces(arrangement: Arrangement, position: int, layout: Columns, look: Look, *, cursor: bool) -> list[Piece]:
+    """One row, exactly ``layout.width`` cells."""
+    row = arrangement.row(position)
+    share = arrangement.share(row.size_bytes)
+    pieces: list[Piece] = [
+        (look.cursor if cursor else " ", "mark"),
+        (prose(row.size_bytes).rjust(_BYTES), "bytes"),
+    ]
+    for name, _, width in layout.spans()[1:]:
+        pieces.append((" " * _GAP, ""))
+        if name == "objects":
+            pieces.append((look.count(row.objects).rjust(width), "objects"))
+        elif name == "average":
+            average = row.average_bytes
+            pieces.append(((tight(average) if width < _BYTES else prose(average)).rjust(width), "average"))
+        elif name == "percent":
+            pieces.append((f"{100 * share:.1f} %".rjust(width), "share"))
+        elif name == "bar":
+            bar = look.bar(share, width)
+            pieces += [(bar, "bar"), (" " * (width - len(bar)), "")]
+        elif name == "kind":
+            pieces.append((row.kind.ljust(width)[:width], "kind"))
+        elif name == "function":
+            pieces.append((padded(look, look.text(shorten(row.function, width)), width), "function"))
+        elif name == "location":
+            pieces.append((_place(arrangement, row.location, row.stacks, width, look), "location"))
+    used = sum(cell_len(text) for text, _ in pieces)
+    pieces.append((" " * (layout.width - used), ""))
+    return pieces
+
+
+def note_pieces(notes: tuple[str, ...], width: int, look: Look, *, cursor: bool) -> list[Piece]:
+    """The row that stands for the report's notes: their number and the first of them."""
+    words = f"{len(notes)} note{'' if len(notes) == 1 else 's'}: {clean(notes[0])}"
+    return [
+        (look.cursor if cursor else " ", "mark"),
+        (padded(look, f" {look.note} {look.text(words)}", width - 1), "note"),
+    ]
+
+
+def padded(look: Look, words: str, width: int) -> str:
+    """``words`` cut or filled to exactly ``width`` cells."""
+    fitting = look.cut(words, width)
+    return fitting + " " * (width - cell_len(fitting))
+
+
+def _place(arrangement: Arrangement, location: str, stacks: int, width: int, look: Look) -> str:
+    """The location right aligned, its end kept: the line number matters most."""
+    grouping = arrangement.query.grouping
+    if grouping is not Grouping.STACK and (stacks > 1 or not location):
+        location = f"{look.count(stacks)} stack{'' if stacks == 1 else 's'}"
+    shown = look.text(location)
+    if cell_len(shown) > width:
+        keep = len(shown)
+        while keep and cell_len(shown[-keep:]) + len(look.ellipsis) > width:
+            keep -= 1
+        shown = (look.ellipsis + shown[len(shown) - keep :])[: max(width, 0)]
+    return " " * max(0, width - cell_len(shown)) + shown

@@ -1,0 +1,212 @@
+"""The stack pane: where the leak in hand was allocated, frame by frame, with source lines."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from memtui.leaks.look import Look
+from memtui.leaks.look import look as look_for
+from memtui.leaks.model import LeakTable
+from memtui.leaks.source import Sources
+from memtui.leaks.stack_lines import StackLine, Stop, first_stop, note_lines, stack_lines, stops_of
+
+
+class StackView(ScrollView, can_focus=True):
+    """One record's stack with a cursor over its frames, or the report's notes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "down", show=False, id="stack.down"),
+        Binding("up,k", "move(-1)", "up", show=False, id="stack.up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="stack.page-down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="stack.page-up"),
+        Binding("home,g", "edge(False)", "first", show=False, id="stack.first"),
+        Binding("end,G", "edge(True)", "last", show=False, id="stack.last"),
+        Binding("enter", "unfold", "unfold", show=False, id="stack.unfold"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "leak--heading",
+        "leak--program",
+        "leak--runtime",
+        "leak--location",
+        "leak--missing",
+        "leak--rule",
+        "leak--source",
+        "leak--source-line",
+        "leak--source-mark",
+        "leak--source-number",
+        "leak--size",
+        "leak--note-mark",
+        "leak--note-text",
+        "leak--cursor",
+    }
+    DEFAULT_CSS = """
+    StackView {
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & > .leak--heading { color: $muted; }
+        & > .leak--program { color: $strong; text-style: bold; }
+        & > .leak--runtime { color: $muted; }
+        & > .leak--location { color: $muted; }
+        & > .leak--missing { color: $muted; text-style: italic; }
+        & > .leak--rule { color: $faint; }
+        & > .leak--source { color: $foreground; }
+        & > .leak--source-line { color: $strong; text-style: bold; }
+        & > .leak--source-mark { color: $bad; text-style: bold; }
+        & > .leak--source-number { color: $faint; }
+        & > .leak--size { color: $bad; }
+        & > .leak--note-mark { color: $warn; }
+        & > .leak--note-text { color: $foreground; }
+        & > .leak--cursor { background: $cursor; }
+    }
+    """
+
+    def __init__(self, *, sources: Sources, ascii: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._look: Look = look_for(ascii)
+        self._sources = sources
+        self._table: LeakTable | None = None
+        self._index = 0
+        self._heading: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
+        self._unfolded = False
+        self._stops: tuple[Stop, ...] = ()
+        self._chosen = 0
+        self._lines: tuple[StackLine, ...] = ()
+        if ascii:
+            self.styles.scrollbar_size_vertical = 0
+
+    def show_stack(self, table: LeakTable, index: int, heading: tuple[str, ...] = ()) -> None:
+        """The stack of one record. The frame in hand stays when only symbols have come since."""
+        same = (
+            self._table is not None
+            and not self._notes
+            and index == self._index
+            and len(table.record(index).stack) == len(self._table.record(self._index).stack)
+        )
+        frame = self._stops[self._chosen].frame if same and self._stops else None
+        self._table, self._index, self._heading, self._notes = table, index, heading, ()
+        self._unfolded = self._unfolded and same
+        self._stops = stops_of(table, index, unfolded=self._unfolded)
+        self._choose_frame(frame)
+        self._rebuild(to_top=not same)
+
+    def show_notes(self, notes: tuple[str, ...]) -> None:
+        self._table, self._notes, self._stops, self._chosen = None, notes, (), 0
+        self._rebuild(to_top=True)
+
+    def clear(self) -> None:
+        self._table, self._notes, self._stops = None, (), ()
+        self._rebuild(to_top=True)
+
+    def _choose_frame(self, frame: int | None) -> None:
+        assert self._table is not None
+        if frame is None:
+            self._chosen = first_stop(self._table, self._index, self._stops)
+            return
+        inside = (n for n, stop in enumerate(self._stops) if stop.frame <= frame < stop.frame + stop.count)
+        self._chosen = next(inside, 0)
+
+    def _rebuild(self, *, to_top: bool = False) -> None:
+        width = self.size.width
+        if self._table is not None and width:
+            self._lines = stack_lines(
+                self._table,
+                self._index,
+                self._stops,
+                self._chosen,
+                self._sources,
+                self._look,
+                width,
+                heading=self._heading,
+            )
+        else:
+            self._lines = note_lines(self._notes, self._look, width) if width else ()
+        self.virtual_size = Size(width, len(self._lines))
+        if to_top:
+            self.scroll_to(y=0, animate=False)
+        self._reveal()
+        self.refresh()
+
+    def on_resize(self, _: events.Resize) -> None:
+        self._rebuild()
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def _reveal(self) -> None:
+        """Scroll so that the chosen frame's lines are in view, its first line at least."""
+        if not self.size.height:
+            return
+        mine = [y for y, line in enumerate(self._lines) if line.stop == self._chosen]
+        if not mine or not self._stops:
+            return
+        first = 0 if self._chosen == 0 else mine[0]
+        top = self.scroll_offset.y
+        wanted = min(first, max(top, mine[-1] - self.size.height + 1))
+        if wanted != top:
+            self.scroll_to(y=wanted, animate=False)
+
+    def action_move(self, by: int) -> None:
+        if self._stops:
+            self._choose(self._chosen + by)
+        else:
+            self.scroll_relative(y=by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(1, self.size.height - 2))
+
+    def action_edge(self, last: bool) -> None:
+        self.action_move(len(self._lines) if last else -len(self._lines))
+
+    def action_unfold(self) -> None:
+        """Show every frame, or fold the runtime's again."""
+        if self._table is None or not self._stops:
+            return
+        frame = self._stops[self._chosen].frame
+        self._unfolded = not self._unfolded
+        self._stops = stops_of(self._table, self._index, unfolded=self._unfolded)
+        self._choose_frame(frame)
+        self._rebuild()
+
+    def _choose(self, stop: int) -> None:
+        self._chosen = max(0, min(stop, len(self._stops) - 1))
+        self._rebuild()
+
+    def on_click(self, event: events.Click) -> None:
+        row = self.scroll_offset.y + event.y
+        if row >= len(self._lines) or not self._stops:
+            return
+        stop = self._lines[row].stop
+        if stop < 0:
+            return
+        folded = self._stops[stop].count > 1
+        self._choose(stop)
+        if folded:
+            self.action_unfold()
+
+    def render_line(self, y: int) -> Strip:
+        width, ground = self.size.width, self.rich_style
+        row = self.scroll_offset.y + y
+        if row >= len(self._lines):
+            return Strip.blank(width, ground)
+        line = self._lines[row]
+        if self.has_focus and self._stops and line.stop == self._chosen:
+            ground = ground + self.get_component_rich_style("leak--cursor", partial=True)
+        segments = [
+            Segment(text, ground + (self.get_component_rich_style(f"leak--{part}", partial=True) if part else Style()))
+            for text, part in line.pieces
+            if text
+        ]
+        return Strip(segments).adjust_cell_length(width, ground)

@@ -1,0 +1,426 @@
+"""The leak browser as one widget: list and stack side by side, or one of them where there is no room for both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from memtui.leaks import summary
+from memtui.leaks.arrange import Arrangement, Query, arrange
+from memtui.leaks.detail import StackView
+from memtui.leaks.filter import TEXT_LIMIT, parse_filter
+from memtui.leaks.list import LeakList
+from memtui.leaks.look import look as look_for
+from memtui.leaks.model import Cancelled, Grouping, LeakTable, build_table
+from memtui.leaks.pattern import match_pattern
+from memtui.leaks.source import Sources
+from memtui.leaks.state import Empty, EmptyKind, LeakPaneState, empty_of, notes_of, reading
+from memtui_parsers.values import LeakReport
+
+SPLIT_FROM = 100
+NOTES = -1
+
+
+class FilterInput(Input):
+    """The filter's text; what it says is in the pane's hands."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave(True)", "clear the filter", show=False, id="filter.clear"),
+        Binding("down", "leave(False)", "to the list", show=False, id="filter.list"),
+    ]
+
+    class Left(Message):
+        """The user is done: with ``cleared``, without a filter."""
+
+        def __init__(self, cleared: bool) -> None:
+            super().__init__()
+            self.cleared = cleared
+
+    def action_leave(self, cleared: bool) -> None:
+        self.post_message(self.Left(cleared))
+
+
+class LeakPane(Container):
+    """Shows a LeakPaneState. Sorting and filtering run in a worker thread; a newer wish ends the older one's work."""
+
+    DEFAULT_CSS = """
+    LeakPane {
+        layout: vertical;
+        #leak-find { height: 1; display: none; background: $bar; }
+        &.-finding #leak-find { display: block; }
+        #leak-find-mark { width: 3; color: $key; text-style: bold; }
+        #leak-find-input { width: 1fr; background: $bar; border: none; padding: 0; height: 1; }
+        #leak-find-count { width: auto; color: $muted; padding: 0 1; }
+        #leak-find-count.-error { color: $bad; }
+        #leak-body { height: 1fr; }
+        #leak-list { width: 1fr; height: 1fr; }
+        #leak-stack { width: 1fr; height: 1fr; display: none; }
+        #leak-summary { height: 2; padding: 0 1; }
+        #leak-empty { height: 1fr; padding: 1 3; display: none; }
+        &.-opened #leak-list { display: none; }
+        &.-opened #leak-stack { display: block; padding: 0 1; }
+        &.-opened #leak-summary { display: none; }
+        &.-split #leak-list { width: 3fr; display: block; }
+        &.-split #leak-stack { width: 2fr; display: block; border-left: solid $rule; padding: 0 0 0 1; }
+        &.-split.-ascii #leak-stack { border-left: ascii $rule; }
+        &.-split #leak-summary { height: 1; display: block; }
+        &.-low #leak-summary { height: 1; }
+        &.-empty { #leak-body { display: none; } #leak-summary { display: none; } #leak-empty { display: block; } }
+    }
+    """
+
+    class Arranged(Message):
+        """The list has changed: its caption for the tab bar (``by stack · bytes▾``), and how many records it shows."""
+
+        def __init__(self, caption: str, records: int) -> None:
+            super().__init__()
+            self.caption = caption
+            self.records = records
+
+    def __init__(self, *, sources: Sources | None = None, ascii: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id, classes="-ascii" if ascii else None)
+        self._look = look_for(ascii)
+        self._ascii = ascii
+        self._sources = Sources() if sources is None else sources
+        self._state = LeakPaneState()
+        self._table: LeakTable | None = None
+        self._arrangement: Arrangement | None = None
+        self._query = Query()
+        # The record the cursor belongs to, through sorting, filtering, reloading; None until there is one.
+        self._anchor: int | None = None
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="leak-find"):
+            yield Static(" / ", id="leak-find-mark", markup=False)
+            yield FilterInput(
+                id="leak-find-input",
+                compact=True,
+                max_length=TEXT_LIMIT,
+                placeholder="text  -without  fn: file: lib: kind:  re:pattern  >1M",
+                select_on_focus=False,
+            )
+            yield Static("", id="leak-find-count", markup=False)
+        with Horizontal(id="leak-body"):
+            yield LeakList(ascii=self._ascii, id="leak-list")
+            yield StackView(sources=self._sources, ascii=self._ascii, id="leak-stack")
+        yield Static("", id="leak-summary", markup=False)
+        yield Static("", id="leak-empty", markup=False)
+
+    def on_mount(self) -> None:
+        self._show_state()
+
+    # What the application says and asks
+
+    def show(self, state: LeakPaneState) -> None:
+        """Show this. A report with the same ``report_id`` as before is a reload: cursor, filter and order stay."""
+        before, self._state = self._state, state
+        if state.report is before.report and state == before:
+            return
+        if self.is_mounted:
+            self._show_state(before)
+
+    @property
+    def arrangement(self) -> Arrangement | None:
+        """What the list shows now."""
+        return self._arrangement
+
+    @property
+    def busy(self) -> bool:
+        """Whether something asked for is still being worked out."""
+        return any(worker.group.startswith("leak-") and worker.is_running for worker in self.workers)
+
+    def action_filter(self) -> None:
+        if self._table is None:
+            return
+        self.add_class("-finding")
+        self.query_one(FilterInput).focus()
+
+    def action_sort(self) -> None:
+        self._ask(self._query.next_order())
+
+    def action_group(self) -> None:
+        self._ask(self._query.next_grouping())
+
+    def action_next_leak(self) -> None:
+        self._step(1)
+
+    def action_previous_leak(self) -> None:
+        self._step(-1)
+
+    def action_open(self) -> None:
+        """The stack of the leak in hand; for a group of several stacks, those."""
+        arrangement, position = self._arrangement, self.query_one(LeakList).position
+        if arrangement is None:
+            return
+        if position >= 0 and arrangement.grouped and arrangement.row(position).stacks > 1:
+            self._ask(
+                replace(
+                    self._query,
+                    grouping=Grouping.STACK,
+                    within=(arrangement.query.grouping, arrangement.group_name(position)),
+                )
+            )
+            return
+        self.add_class("-opened")
+        self._show_detail()
+        self.query_one(StackView).focus()
+
+    def action_back(self) -> None:
+        self.back()
+
+    def back(self) -> bool:
+        """Undo the last step in: the open stack, the group entered, the filter. False when there is none."""
+        stack = self.query_one(StackView)
+        if self.has_class("-opened") or stack.has_focus:
+            self.remove_class("-opened")
+            self.query_one(LeakList).focus()
+            self._show_detail()
+            return True
+        if self._query.within is not None:
+            grouping, _ = self._query.within
+            self._ask(replace(self._query, grouping=grouping, within=None))
+            return True
+        if self.has_class("-finding"):
+            self._leave_filter(cleared=True)
+            return True
+        return False
+
+    # From state to table to arrangement
+
+    def _show_state(self, before: LeakPaneState | None = None) -> None:
+        state = self._state
+        empty = empty_of(state)
+        if empty is not None or state.report is None:
+            self._table = self._arrangement = None
+            self._anchor = None
+            self.workers.cancel_group(self, "leak-table")
+            self.workers.cancel_group(self, "leak-rows")
+            self._show_empty(empty)
+            return
+        known = self._table
+        if known is not None and known.report is state.report:
+            self._show_arrangement()
+            return
+        if known is None:
+            self._show_empty(reading())
+        self.run_worker(
+            partial(_table_work, state.report),
+            name=f"leaks of report {state.report_id}",
+            group="leak-table",
+            thread=True,
+            exclusive=True,
+        )
+
+    def _ask(self, query: Query) -> None:
+        self._query = query
+        if self._table is not None:
+            self.run_worker(
+                partial(_rows_work, self._table, query),
+                name="leak rows",
+                group="leak-rows",
+                thread=True,
+                exclusive=True,
+            )
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is not WorkerState.SUCCESS:
+            return
+        result = event.worker.result
+        if isinstance(result, LeakTable) and result.report is self._state.report:
+            self._take_table(result)
+        elif isinstance(result, Arrangement) and result.table is self._table and result.query == self._query:
+            self._arrangement = result
+            self._show_arrangement()
+
+    def _take_table(self, table: LeakTable) -> None:
+        known, self._table = self._table, table
+        if known is not None and self._anchor is not None:
+            self._anchor = _same_record(known, table, self._anchor)
+        self._ask(self._query)
+
+    # From arrangement to screen
+
+    def _show_arrangement(self) -> None:
+        arrangement = self._arrangement
+        if arrangement is None:
+            return
+        self.remove_class("-empty")
+        leak_list = self.query_one(LeakList)
+        leak_list.show(arrangement, self._notes(), self._position(arrangement, leak_list.position))
+        self._show_detail()
+        self.set_class(bool(arrangement.error), "-error")
+        count = self.query_one("#leak-find-count", Static)
+        count.update(Content(self._look.text(summary.filter_line(arrangement, self._look))))
+        count.set_class(bool(arrangement.error), "-error")
+        self.post_message(self.Arranged(summary.caption(arrangement, self._look), arrangement.record_count))
+
+    def _position(self, arrangement: Arrangement, before: int) -> int:
+        """Where the cursor belongs: on its record's row, else where it was, at first on the largest leak."""
+        if self._anchor == NOTES and self._notes():
+            return NOTES
+        if self._anchor is None or self._anchor == NOTES:
+            return 0
+        found = arrangement.position_of(self._anchor)
+        if found is not None:
+            return found
+        return 0 if arrangement.query.filtered else max(0, min(before, len(arrangement) - 1))
+
+    def _notes(self) -> tuple[str, ...]:
+        return notes_of(self._table.report) if self._table is not None else ()
+
+    def _show_detail(self) -> None:
+        arrangement, position = self._arrangement, self.query_one(LeakList).position
+        stack = self.query_one(StackView)
+        if arrangement is None:
+            stack.clear()
+        elif position < 0 and self._notes():
+            stack.show_notes(self._notes())
+        elif 0 <= position < len(arrangement):
+            row = arrangement.row(position)
+            heading: tuple[str, ...] = ()
+            if not self.has_class("-split"):
+                heading = summary.heading(arrangement, position, self._look)
+            else:
+                heading = summary.short_heading(arrangement, position, self._look)
+            stack.show_stack(arrangement.table, row.record, heading)
+        else:
+            stack.clear()
+        self._show_summary()
+
+    def _show_summary(self) -> None:
+        arrangement = self._arrangement
+        line = self.query_one("#leak-summary", Static)
+        if arrangement is None:
+            return
+        width = max(10, self.size.width - 2)
+        words = summary.report_line(self._state, arrangement.table, self._look)
+        top = Content.styled(self._look.cut(self._look.text(words), width), "$muted")
+        if not len(arrangement):
+            hint = arrangement.error or "No record passes the filter: esc clears it."
+            line.update(Content.assemble(top, "\n", (self._look.cut(hint, width), "$warn")))
+            return
+        position = self.query_one(LeakList).position
+        if self.has_class("-split"):
+            line.update(top)
+        elif position < 0:
+            line.update(Content.assemble(top, "\n", ("enter shows the notes in full", "$muted")))
+        else:
+            where, code, callers = summary.leak_line(
+                arrangement.table, arrangement.row(position).record, self._sources, self._look, width
+            )
+            second = Content.assemble((where, "$muted"), (code, "$foreground"), (callers, "$muted"))
+            line.update(second if self.has_class("-low") else Content.assemble(top, "\n", second))
+
+    def _show_empty(self, empty: Empty | None) -> None:
+        self.add_class("-empty")
+        self.remove_class("-opened", "-finding")
+        if empty is None:
+            return
+        colour = {EmptyKind.NONE_FOUND: "$good", EmptyKind.CANNOT: "$warn", EmptyKind.KILLED: "$bad"}
+        parts = [(self._look.text(empty.headline), f"bold {colour.get(empty.kind, '$strong')}")]
+        parts += [(f"\n{self._look.text(line)}", "$muted") for line in empty.lines]
+        self.query_one("#leak-empty", Static).update(Content.assemble(*parts))
+
+    # What the user does
+
+    def on_resize(self, event: events.Resize) -> None:
+        split = event.size.width >= SPLIT_FROM
+        self.set_class(split, "-split")
+        self.query_one(LeakList).beside_stack = split
+        self.set_class(event.size.height < 6, "-low")
+        self._show_detail()
+
+    def _step(self, by: int) -> None:
+        arrangement, leak_list = self._arrangement, self.query_one(LeakList)
+        if arrangement is None or not len(arrangement):
+            return
+        leak_list.move_to(max(0, min(leak_list.position + by, len(arrangement) - 1)))
+        self._moved()
+
+    def _moved(self) -> None:
+        arrangement, position = self._arrangement, self.query_one(LeakList).position
+        if arrangement is None:
+            return
+        if position < 0:
+            self._anchor = NOTES
+        elif position < len(arrangement):
+            self._anchor = arrangement.row(position).record
+        self._show_detail()
+
+    @on(LeakList.Highlighted)
+    def _list_moved(self) -> None:
+        self._moved()
+
+    @on(LeakList.Selected)
+    def _list_opened(self) -> None:
+        self._moved()
+        self.action_open()
+
+    @on(LeakList.OrderAsked)
+    def _order_asked(self, event: LeakList.OrderAsked) -> None:
+        self._ask(replace(self._query, order=event.order))
+
+    @on(Input.Changed, "#leak-find-input")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        event.stop()
+        wanted = parse_filter(event.value)
+        if wanted != self._query.filter:
+            self._ask(replace(self._query, filter=wanted))
+
+    @on(Input.Submitted, "#leak-find-input")
+    def _filter_entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._leave_filter(cleared=not event.value.strip())
+
+    @on(FilterInput.Left)
+    def _filter_left(self, event: FilterInput.Left) -> None:
+        self._leave_filter(cleared=event.cleared)
+
+    def _leave_filter(self, *, cleared: bool) -> None:
+        if cleared:
+            self.query_one(FilterInput).value = ""
+            self.remove_class("-finding")
+        self.query_one(LeakList).focus()
+
+
+def _table_work(report: LeakReport) -> LeakTable | None:
+    worker = get_current_worker()
+    try:
+        return build_table(report, lambda: worker.is_cancelled)
+    except Cancelled:
+        return None
+
+
+def _rows_work(table: LeakTable, query: Query) -> Arrangement | None:
+    worker = get_current_worker()
+    try:
+        return arrange(table, query, match_pattern, lambda: worker.is_cancelled)
+    except Cancelled:
+        return None
+
+
+def _same_record(before: LeakTable, after: LeakTable, index: int) -> int | None:
+    """The record's index in a report read anew: the same place when the stack there is the same, else by its id."""
+    if index == NOTES:
+        return NOTES
+    if not 0 <= index < len(before.names):
+        return None
+    record = before.record(index)
+    if index < len(after.names):
+        there = after.record(index)
+        if [f.address for f in there.stack] == [f.address for f in record.stack] and there.kind is record.kind:
+            return index
+    same = (
+        i for i, other in enumerate(after.report.leaks) if (other.leak_id, other.kind) == (record.leak_id, record.kind)
+    )
+    return next(same, None)

@@ -1,0 +1,163 @@
+"""The stack of one leak as lines of text: frames, folded runtime, source around the frame in hand. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memtui.figures import prose
+from memtui.leaks.columns import Piece, padded
+from memtui.leaks.look import Look
+from memtui.leaks.model import LeakTable
+from memtui.leaks.names import function_name, module_name, place, shorten
+from memtui.leaks.source import Sources
+from memtui_parsers.clean_text import clean
+from memtui_parsers.values import Frame
+
+# Fewer library frames than this in a row are shown as they are: a fold would save nothing.
+_FOLD_FROM = 2
+_NAME_LINES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StackLine:
+    """One line, and the stop of the cursor it belongs to (an index into ``stops``; -1 for a heading)."""
+
+    pieces: tuple[Piece, ...]
+    stop: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where the cursor can stand: one frame, or with ``count`` above 1 a fold of that many library frames from ``frame`` on."""
+
+    frame: int
+    count: int = 1
+
+
+def stops_of(table: LeakTable, index: int, *, unfolded: bool) -> tuple[Stop, ...]:
+    """The stack's frames, leaf first, runs of library frames folded unless ``unfolded``."""
+    stack = table.record(index).stack
+    stops: list[Stop] = []
+    at = 0
+    while at < len(stack):
+        end = at
+        while end < len(stack) and table.in_library(stack[end]) and end != table.names[index].program:
+            end += 1
+        if end - at >= _FOLD_FROM and not unfolded:
+            stops.append(Stop(at, end - at))
+            at = end
+        else:
+            stops.append(Stop(at))
+            at += 1
+    return tuple(stops)
+
+
+def first_stop(table: LeakTable, index: int, stops: Sequence[Stop]) -> int:
+    """The stop of the program's own first frame."""
+    program = table.names[index].program
+    return next((number for number, stop in enumerate(stops) if stop.frame == program), 0)
+
+
+def stack_lines(
+    table: LeakTable,
+    index: int,
+    stops: Sequence[Stop],
+    chosen: int,
+    sources: Sources,
+    look: Look,
+    width: int,
+    *,
+    heading: Sequence[str] = (),
+) -> tuple[StackLine, ...]:
+    """All lines, each at most ``width`` cells; ``heading`` first. The chosen frame is written whole, with its source."""
+    record = table.record(index)
+    lines = [StackLine(((padded(look, look.text(words), width), "heading"),)) for words in heading]
+    if heading:
+        lines.append(StackLine((("", ""),)))
+    if not record.stack:
+        lines.append(StackLine(((look.cut("The checker recorded no stack for these.", width), "runtime"),)))
+    for number, stop in enumerate(stops):
+        frame = record.stack[stop.frame]
+        if stop.count > 1:
+            words = f"{look.fold} {stop.count} runtime frames"
+            lines.append(StackLine(((" ", ""), (look.cut(words, width - 1), "runtime")), number))
+        elif number == chosen:
+            own = stop.frame == table.names[index].program
+            size = prose(record.size_bytes) if own else ""
+            lines += _chosen(frame, number, table.in_library(frame), size, sources, look, width)
+        else:
+            lines.append(StackLine(_frame_pieces(frame, table.in_library(frame), look, width), number))
+    return tuple(lines)
+
+
+def _frame_pieces(frame: Frame, in_library: bool, look: Look, width: int) -> tuple[Piece, ...]:
+    """One line: the function as short as it must be, then where it is."""
+    where = look.text(place(frame) if frame.file or not frame.function else module_name(frame))
+    where = look.cut(where, max(0, width // 2))
+    room = max(0, width - 3 - len(where))
+    part = "runtime" if in_library else "program"
+    if not (frame.function or frame.linkage_name):
+        return ((" ", ""), (where, part))
+    name = look.cut(look.text(shorten(function_name(frame), room)), room)
+    return ((" ", ""), (name, part), ("  ", ""), (where, "location"))
+
+
+def _chosen(
+    frame: Frame, number: int, in_library: bool, size: str, sources: Sources, look: Look, width: int
+) -> list[StackLine]:
+    part = "runtime" if in_library else "program"
+    where = look.text(place(frame))
+    name = look.text(function_name(frame)) if frame.function or frame.linkage_name else where
+    lines: list[StackLine] = []
+    if name is not where and len(name) + len(where) + 3 <= width:
+        lines.append(StackLine(((" ", ""), (name, part), ("  ", ""), (where, "location")), number))
+    else:
+        lines += [StackLine(((" ", ""), (piece, part)), number) for piece in _wrapped(name, width - 1, look)]
+        if name is not where:
+            lines.append(StackLine((("   ", ""), (look.cut(where, width - 3), "location")), number))
+    return lines + _source(frame, number, size, sources, look, width)
+
+
+def _source(frame: Frame, number: int, size: str, sources: Sources, look: Look, width: int) -> list[StackLine]:
+    if not frame.file or not frame.line:
+        return []
+    excerpt = sources.around(frame.file, frame.line)
+    if not excerpt.lines:
+        return [StackLine((("   ", ""), (look.cut(look.text(excerpt.missing), width - 3), "missing")), number)]
+    digits = max(4, len(str(excerpt.lines[-1][0])))
+    indent = min((len(text) - len(text.lstrip()) for _, text in excerpt.lines if text.strip()), default=0)
+    lines = []
+    for line, text in excerpt.lines:
+        here = line == frame.line
+        code = look.text(text[indent:].rstrip())
+        gutter = (look.cursor if here else " ") + str(line).rjust(digits)
+        tail = f"  {size}" if here and size else ""
+        code = look.cut(code, max(0, width - len(gutter) - 3 - len(tail)))
+        pieces: tuple[Piece, ...] = (
+            (gutter, "source-mark" if here else "source-number"),
+            (f" {look.rule} ", "source-mark" if here else "rule"),
+            (code, "source-line" if here else "source"),
+            (tail, "size"),
+        )
+        lines.append(StackLine(pieces, number))
+    return lines
+
+
+def _wrapped(name: str, width: int, look: Look) -> list[str]:
+    """A name over as many lines as it takes, up to four."""
+    width = max(width, 8)
+    cut = look.cut(name, width * _NAME_LINES)
+    return [cut[at : at + width] for at in range(0, len(cut), width)] or [""]
+
+
+def note_lines(notes: Sequence[str], look: Look, width: int) -> tuple[StackLine, ...]:
+    """The report's notes in full, each wrapped, each a stop of the cursor."""
+    from textwrap import wrap
+
+    lines: list[StackLine] = []
+    for number, note in enumerate(notes):
+        mark = f" {look.note} "
+        for at, piece in enumerate(wrap(look.text(clean(note)), max(8, width - 4)) or [""]):
+            lines.append(StackLine(((mark if at == 0 else "   ", "note-mark"), (piece, "note-text")), number))
+    return tuple(lines)
