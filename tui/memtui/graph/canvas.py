@@ -27,6 +27,7 @@ class Ink(str, Enum):
     LABEL = "graph--label"
     NOW = "graph--now"
     CROSS = "graph--crosshair"
+    READOUT = "graph--readout"
     NOTICE = "graph--notice"
 
 

@@ -77,15 +77,15 @@ def cells(scene: Scene, ceiling: int, width: int, height: int, *, textured: bool
     axes.draw_time_axis(grid, rows, shown, wall_s, marks, _head(scene), look)
     if state.series.last is None and width >= GUTTER + len(WAITING):
         write(grid, rows // 2, GUTTER + (width - GUTTER - len(WAITING)) // 2, WAITING, Ink.LABEL)
-    notices = []
-    if view.held_s is not None and state.live:
-        notices.append(overlay.paused(state.now_s - view.held_s))
+    paused = view.held_s is not None and state.live
+    if paused:
+        overlay.draw_notice(grid, 0, overlay.paused(state.now_s - until_s), Ink.NOTICE, look)
     if view.cross_s is not None and 0 <= (column := shown.column(view.cross_s)) < shown.columns:
         overlay.draw_crosshair(grid, solid, column, look, textured=textured)
         point = scene.points[column] if column < len(scene.points) else None
-        wall = axes.wall_label(wall_s + view.cross_s, 1)
-        notices.append(overlay.readout(wall, point, marks.get(column, ())))
-    overlay.draw_notices(grid, notices, rows, look)
+        text = overlay.readout(axes.wall_label(wall_s + view.cross_s, 1), point, marks.get(column, ()))
+        row = 1 if paused and rows > 1 else 0
+        overlay.draw_notice(grid, row, text, Ink.READOUT, look, at_left=column >= shown.columns // 2)
     return grid
 
 

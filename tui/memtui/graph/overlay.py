@@ -48,18 +48,20 @@ def draw_limits(grid: Grid, solid: Solid, limits: Sequence[Limit], ceiling: int,
 def draw_marks(grid: Grid, solid: Solid, columns: Iterable[int], look: Charset, *, textured: bool) -> None:
     """A line from the axis to the top; over a band it keeps the band's colour. ``solid`` has these cells as taken after."""
     for column in columns:
-        _line(grid, solid, column, look.mark, Ink.MARK, textured=textured)
+        _line(grid, solid, column, look.mark, Ink.MARK, look, textured=textured)
 
 
 def draw_crosshair(grid: Grid, solid: Solid, column: int, look: Charset, *, textured: bool) -> None:
-    _line(grid, solid, column, look.cross, Ink.CROSS, textured=textured)
+    _line(grid, solid, column, look.cross, Ink.CROSS, look, textured=textured)
 
 
-def _line(grid: Grid, solid: Solid, column: int, char: str, ink: Ink, *, textured: bool) -> None:
+def _line(grid: Grid, solid: Solid, column: int, char: str, ink: Ink, look: Charset, *, textured: bool) -> None:
     for row, line in enumerate(solid):
         cell = grid[row][GUTTER + column]
-        # A partly filled cell loses its edge to the line, and takes the ground of what fills it.
-        ground = cell.ground if line[column] is not None and not textured else Ink.NONE
+        ground = Ink.NONE
+        if line[column] is not None and not textured:
+            # A partly filled cell loses its edge to the line, and takes the colour of the larger part as its ground.
+            ground = cell.ink if cell.char in look.blocks[4:] else cell.ground
         grid[row][GUTTER + column] = Cell(char, ink, ground)
         line[column] = False
 
@@ -131,11 +133,10 @@ def paused(behind_s: float) -> str:
     return f" PAUSED {text.removeprefix('00:')} behind · end follows "
 
 
-def draw_notices(grid: Grid, notices: Sequence[str], rows: int, look: Charset) -> None:
-    """One line each at the top right, over everything."""
+def draw_notice(grid: Grid, row: int, text: str, ink: Ink, look: Charset, *, at_left: bool = False) -> None:
+    """One line over everything, at the right end of a row or at its left."""
+    text = shown_text(text, look.ascii)
     width = len(grid[0]) - GUTTER
-    for row, notice in enumerate(notices[:rows]):
-        text = shown_text(notice, look.ascii)
-        if len(text) > width:
-            text = text[: max(0, width - 1)] + " "
-        write(grid, row, len(grid[0]) - len(text), text, Ink.NOTICE)
+    if len(text) > width:
+        text = text[: width - 1] + " "
+    write(grid, row, GUTTER if at_left else len(grid[0]) - len(text), text, ink)

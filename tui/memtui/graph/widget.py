@@ -71,20 +71,21 @@ class MemoryGraph(Widget, can_focus=True):
 
     DEFAULT_CSS = """
     MemoryGraph { layout: horizontal; overflow: hidden hidden; height: 1fr; }
-    MemoryGraph > .graph--in-use { color: #4a9fe3; }
-    MemoryGraph > .graph--kept { color: #e0a94a; }
-    MemoryGraph > .graph--outside { color: #6d7483; }
-    MemoryGraph > .graph--anon { color: #3fa9a0; }
-    MemoryGraph > .graph--file { color: #5f6f8c; }
-    MemoryGraph > .graph--on-band { color: #11161d; }
-    MemoryGraph > .graph--ghost { color: #a9b4c2; }
-    MemoryGraph > .graph--limit { color: #e05c69; }
-    MemoryGraph > .graph--mark { color: #98e08f; }
-    MemoryGraph > .graph--axis { color: #566171; }
-    MemoryGraph > .graph--label { color: #8b96a5; }
-    MemoryGraph > .graph--now { color: #f2f5f8; text-style: bold; }
-    MemoryGraph > .graph--crosshair { color: #f2f5f8; }
-    MemoryGraph > .graph--notice { color: #11161d; background: #e8b44f; text-style: bold; }
+    MemoryGraph > .graph--in-use { color: $primary; }
+    MemoryGraph > .graph--kept { color: $accent; }
+    MemoryGraph > .graph--outside { color: $foreground 45%; }
+    MemoryGraph > .graph--anon { color: $secondary; }
+    MemoryGraph > .graph--file { color: $foreground 45%; }
+    MemoryGraph > .graph--on-band { color: $background; }
+    MemoryGraph > .graph--ghost { color: $foreground 75%; }
+    MemoryGraph > .graph--limit { color: $error; }
+    MemoryGraph > .graph--mark { color: $success; }
+    MemoryGraph > .graph--axis { color: $foreground 35%; }
+    MemoryGraph > .graph--label { color: $foreground 60%; }
+    MemoryGraph > .graph--now { color: $foreground; text-style: bold; }
+    MemoryGraph > .graph--crosshair { color: $foreground; }
+    MemoryGraph > .graph--readout { color: $foreground; background: $panel; }
+    MemoryGraph > .graph--notice { color: $background; background: $warning; text-style: bold; }
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {ink.value for ink in Ink if ink is not Ink.NONE}
@@ -255,15 +256,16 @@ class MemoryGraph(Widget, can_focus=True):
                 part.refresh()
 
     def _style(self, ink: Ink, ground: Ink) -> Style:
+        """No more than is seen, as every colour is some 20 bytes: blank cells have a ground alone."""
         if (ink, ground) not in self._styles_of:
-            style = self._ink(ink) if ink is not Ink.NONE else Style.null()
-            if ground is not Ink.NONE:
-                style += Style(bgcolor=self._ink(ground).color)
-            self._styles_of[ink, ground] = style
+            seen = self.rich_style if ink is Ink.NONE else self._component(ink)
+            bgcolor = seen.bgcolor if ground is Ink.NONE else self._component(ground).color
+            color = None if ink is Ink.NONE else seen.color
+            self._styles_of[ink, ground] = Style(color=color, bgcolor=bgcolor, bold=seen.bold or None)
         return self._styles_of[ink, ground]
 
-    def _ink(self, ink: Ink) -> Style:
-        return self.get_component_rich_style(ink.value, partial=True)
+    def _component(self, ink: Ink) -> Style:
+        return self.get_component_rich_style(ink.value)
 
 
 def _jumped(before: Window, now: Window) -> bool:
