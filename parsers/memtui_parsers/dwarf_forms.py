@@ -1,0 +1,144 @@
+"""How DWARF writes numbers and attribute values (DWARF 5, section 7.5)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+from memtui_parsers.errors import ParseError
+
+Order = Literal["little", "big"]
+
+# Constants of the same width, whatever they mean.
+_FIXED = {
+    0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16,  # data1, 2, 4, 8, 16
+    0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8, 0x0C: 1,  # ref1, 2, 4, 8, flag
+    0x20: 8, 0x1C: 4, 0x24: 8,  # ref_sig8, ref_sup4, ref_sup8
+    0x29: 1, 0x2A: 2, 0x2B: 3, 0x2C: 4,  # addrx1 to addrx4
+}  # fmt: skip
+_STRX_FIXED = {0x25: 1, 0x26: 2, 0x27: 3, 0x28: 4}
+_BLOCKS = {0x0A: 1, 0x03: 2, 0x04: 4}
+_ULEB = frozenset({0x0F, 0x15, 0x1B, 0x22, 0x23, 0x1F01})  # udata, ref_udata, addrx, loclistx, rnglistx, GNU_addr_index
+_STRX = frozenset({0x1A, 0x1F02})  # strx, GNU_str_index
+STRING, STRP, LINE_STRP, SDATA, ADDR, BLOCK, EXPRLOC = 0x08, 0x0E, 0x1F, 0x0D, 0x01, 0x09, 0x18
+SEC_OFFSET, REF_ADDR, STRP_SUP, GNU_REF_ALT, GNU_STRP_ALT = 0x17, 0x10, 0x1D, 0x1F20, 0x1F21
+INDIRECT, FLAG_PRESENT, IMPLICIT_CONST = 0x16, 0x19, 0x21
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A unit's own terms: byte order ('little', 'big'), bytes in an offset (4, 8) and in an address."""
+
+    order: Order
+    offset_bytes: int
+    address_bytes: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StringAt:
+    """A string that stands elsewhere: ``place`` in .debug_str, .debug_line_str, or an index of .debug_str_offsets."""
+
+    section: str
+    place: int
+
+
+Value = int | bytes | StringAt | None
+
+
+def uleb(data: bytes, at: int) -> tuple[int, int]:
+    """(value, what comes after). Raises ParseError beyond the end, and for more than 64 bits."""
+    value = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise ParseError("a number is cut short or too long")
+
+
+def sleb(data: bytes, at: int) -> tuple[int, int]:
+    """As uleb(), signed."""
+    value, end = uleb(data, at)
+    bits = 7 * (end - at)
+    return (value - (1 << bits) if value >> (bits - 1) else value), end
+
+
+def fixed(data: bytes, at: int, size: int, order: Order) -> tuple[int, int]:
+    """An unsigned number of ``size`` bytes. Raises ParseError beyond the end."""
+    end = at + size
+    if end > len(data):
+        raise ParseError("cut short")
+    return int.from_bytes(data[at:end], order), end
+
+
+def text(data: bytes, at: int) -> tuple[bytes, int]:
+    """A string that ends in a zero byte. Raises ParseError when it does not."""
+    end = data.find(b"\0", at)
+    if end < 0:
+        raise ParseError("a string without an end")
+    return data[at:end], end + 1
+
+
+def read_form(form: int, data: bytes, at: int, encoding: Encoding, constant: int = 0) -> tuple[Value, int]:
+    """An attribute's value and what comes after it; blocks are passed over. Raises ParseError for forms nobody knows."""
+    order = encoding.order
+    if form in _FIXED:
+        return fixed(data, at, _FIXED[form], order)
+    if form in (STRP, LINE_STRP, SEC_OFFSET, STRP_SUP, GNU_REF_ALT, GNU_STRP_ALT):
+        value, at = fixed(data, at, encoding.offset_bytes, order)
+        section = {STRP: ".debug_str", LINE_STRP: ".debug_line_str"}.get(form)
+        return (StringAt(section, value) if section else None if form in (STRP_SUP, GNU_STRP_ALT) else value), at
+    if form == STRING:
+        return text(data, at)
+    if form in _ULEB:
+        return uleb(data, at)
+    if form in _STRX:
+        value, at = uleb(data, at)
+        return StringAt(".debug_str_offsets", value), at
+    if form in _STRX_FIXED:
+        value, at = fixed(data, at, _STRX_FIXED[form], order)
+        return StringAt(".debug_str_offsets", value), at
+    if form == SDATA:
+        return sleb(data, at)
+    if form == ADDR:
+        return fixed(data, at, encoding.address_bytes, order)
+    if form == REF_ADDR:
+        # DWARF 2 took an address's width for it.
+        return fixed(data, at, encoding.address_bytes if encoding.version == 2 else encoding.offset_bytes, order)
+    if form in _BLOCKS or form in (BLOCK, EXPRLOC):
+        size, at = fixed(data, at, _BLOCKS[form], order) if form in _BLOCKS else uleb(data, at)
+        if at + size > len(data):
+            raise ParseError("a block is cut short")
+        return None, at + size
+    if form == FLAG_PRESENT:
+        return 1, at
+    if form == IMPLICIT_CONST:
+        return constant, at
+    if form == INDIRECT:
+        inner, at = uleb(data, at)
+        if inner in (INDIRECT, IMPLICIT_CONST):
+            raise ParseError("an indirect form of an indirect form")
+        return read_form(inner, data, at, encoding)
+    raise ParseError(f"unknown DWARF form 0x{form:x}")
+
+
+def initial_length(data: bytes, at: int, order: Order) -> tuple[int, int, int]:
+    """(length in bytes of what follows, bytes in an offset, what comes after). Raises ParseError."""
+    length, at = fixed(data, at, 4, order)
+    if length == 0xFFFFFFFF:
+        length, at = fixed(data, at, 8, order)
+        return length, 8, at
+    if length >= 0xFFFFFFF0:
+        raise ParseError("a reserved length")
+    return length, 4, at
+
+
+def address_struct(size: int, order: Order) -> struct.Struct:
+    """Raises ParseError for addresses that are neither 4 nor 8 bytes."""
+    if size not in (4, 8):
+        raise ParseError(f"addresses of {size} bytes")
+    return struct.Struct(("<" if order == "little" else ">") + ("Q" if size == 8 else "I"))

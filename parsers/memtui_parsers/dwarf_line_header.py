@@ -1,0 +1,170 @@
+"""The header of a line program: its directories and files (DWARF 5, section 6.2.4; 2 to 4 likewise)."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from memtui_parsers.dwarf_forms import Encoding, Order, StringAt, Value, fixed, initial_length, read_form, text, uleb
+from memtui_parsers.errors import ParseError
+
+DW_LNCT_PATH, DW_LNCT_DIRECTORY_INDEX = 1, 2
+VERSIONS = (2, 3, 4, 5)
+
+# What a string that stands in another section reads; None when it cannot be had.
+Resolve = Callable[[StringAt], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class LineHeader:
+    """``unit`` is the unit's bytes from its length field on; the tables are at ``tables_at``, the opcodes at ``program_at``."""
+
+    unit: bytes
+    encoding: Encoding
+    tables_at: int
+    program_at: int
+    min_instruction_bytes: int
+    max_operations: int
+    line_base: int
+    line_range: int
+    opcode_base: int
+    operand_counts: bytes
+
+
+def read_line_header(unit: bytes, order: Order, address_bytes: int) -> LineHeader:
+    """Decode what the opcodes need. ``address_bytes`` is the ELF file's, of which versions before 5 say nothing.
+
+    Raises ParseError for another version, and for what cannot be true.
+    """
+    _, offset_bytes, at = initial_length(unit, 0, order)
+    version, at = fixed(unit, at, 2, order)
+    if version not in VERSIONS:
+        raise ParseError(f"line programs of DWARF {version}")
+    if version >= 5:
+        address_bytes, at = fixed(unit, at, 1, order)
+        at += 1  # the size of a segment selector, 0 everywhere
+    header_length, at = fixed(unit, at, offset_bytes, order)
+    program_at = at + header_length
+    min_instruction_bytes, at = fixed(unit, at, 1, order)
+    max_operations = 1
+    if version >= 4:
+        max_operations, at = fixed(unit, at, 1, order)
+    at += 1  # default_is_stmt: statements or not, an address has its line
+    line_base, at = fixed(unit, at, 1, order)
+    line_range, at = fixed(unit, at, 1, order)
+    opcode_base, at = fixed(unit, at, 1, order)
+    tables_at = at + max(0, opcode_base - 1)
+    if line_range == 0 or opcode_base == 0 or not tables_at <= program_at <= len(unit):
+        raise ParseError("a line program's header cannot be true")
+    return LineHeader(
+        unit=unit,
+        encoding=Encoding(order, offset_bytes, address_bytes, version),
+        tables_at=tables_at,
+        program_at=program_at,
+        min_instruction_bytes=min_instruction_bytes,
+        max_operations=max(1, max_operations),
+        line_base=line_base - 256 if line_base > 127 else line_base,
+        line_range=line_range,
+        opcode_base=opcode_base,
+        operand_counts=b"\0" + unit[at:tables_at],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FileTable:
+    """Directories as written; files as (name, index of its directory). Before version 5 both count from 1."""
+
+    version: int
+    directories: tuple[str, ...]
+    files: tuple[tuple[str, int], ...]
+
+    def path(self, index: int, compilation_directory: str | None) -> str | None:
+        """The file's path joined and tidied, relative when the compilation's directory is not known; None: no such file."""
+        first = 0 if self.version >= 5 else 1
+        if not first <= index < len(self.files) + first:
+            return None
+        name, directory_index = self.files[index - first]
+        parts = [name]
+        # Directory 0 is the compilation's own; version 5 writes it down, the older ones leave it to .debug_info.
+        if first <= directory_index < len(self.directories) + first:
+            parts.insert(0, self.directories[directory_index - first])
+        if compilation_directory and not parts[0].startswith("/"):
+            parts.insert(0, compilation_directory)
+        return posixpath.normpath(posixpath.join(*parts)) if any(parts) else None
+
+    def needs_directory(self, index: int) -> bool:
+        path = self.path(index, None)
+        return path is not None and not path.startswith("/")
+
+
+def read_file_table(header: LineHeader, defined: list[tuple[str, int]], resolve: Resolve) -> FileTable:
+    """The tables of a program that answered something; ``defined`` are files that its opcodes added. Raises ParseError."""
+    if header.encoding.version >= 5:
+        return _tables_5(header, resolve)
+    unit = header.unit[: header.program_at]
+    directories: list[str] = []
+    at = header.tables_at
+    while True:
+        name, at = text(unit, at)
+        if not name:
+            break
+        directories.append(_decode(name))
+    files: list[tuple[str, int]] = []
+    while True:
+        name, at = text(unit, at)
+        if not name:
+            break
+        directory, at = uleb(unit, at)
+        _, at = uleb(unit, at)  # time of modification
+        _, at = uleb(unit, at)  # size
+        files.append((_decode(name), directory))
+    return FileTable(header.encoding.version, tuple(directories), (*files, *defined))
+
+
+def _tables_5(header: LineHeader, resolve: Resolve) -> FileTable:
+    directories, at = _entries_5(header, header.tables_at)
+    files, _ = _entries_5(header, at)
+    # .debug_line_str is read in ascending order, as a compressed one wants it.
+    places = {name for name, _ in (*directories, *files) if isinstance(name, StringAt)}
+    strings = {place: resolve(place) for place in sorted(places, key=lambda p: (p.section, p.place))}
+
+    def shown(value: Value) -> str:
+        if isinstance(value, StringAt):
+            return strings[value] or ""
+        return _decode(value) if isinstance(value, bytes) else ""
+
+    return FileTable(
+        header.encoding.version,
+        tuple(shown(name) for name, _ in directories),
+        tuple((shown(name), directory) for name, directory in files),
+    )
+
+
+def _entries_5(header: LineHeader, at: int) -> tuple[list[tuple[Value, int]], int]:
+    unit = header.unit[: header.program_at]
+    format_count, at = fixed(unit, at, 1, header.encoding.order)
+    formats: list[tuple[int, int]] = []
+    for _ in range(format_count):
+        content, at = uleb(unit, at)
+        form, at = uleb(unit, at)
+        formats.append((content, form))
+    count, at = uleb(unit, at)
+    if count > len(unit):
+        raise ParseError("more table entries than bytes")
+    entries: list[tuple[Value, int]] = []
+    for _ in range(count):
+        name: Value = None
+        directory = 0
+        for content, form in formats:
+            value, at = read_form(form, unit, at, header.encoding)
+            if content == DW_LNCT_PATH:
+                name = value
+            elif content == DW_LNCT_DIRECTORY_INDEX and isinstance(value, int):
+                directory = value
+        entries.append((name, directory))
+    return entries, at
+
+
+def _decode(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
