@@ -13,6 +13,7 @@ from memtui_profiler.program_facts import Obstacle, ProgramFacts, look_at
 from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
 from memtui_profiler.target import Target, shown
 from memtui_profiler.tcmalloc_library import (
+    LINKED,
     NONE,
     PRELOAD,
     STATIC,
@@ -26,6 +27,7 @@ RELEASE_RATE = "release-rate"
 AUTO, OFF = "auto", "off"
 INSTALL_TCMALLOC = "apt-get install google-perftools (Fedora: dnf install gperftools), or --tcmalloc PATH"
 
+_HOW = {LINKED: "linked", STATIC: "built in", PRELOAD: "preloaded"}
 NO_LIBRARY = TcmallocLibrary("", None, minimal=False, has_checker=False, how=NONE)
 
 
@@ -104,7 +106,7 @@ def _choose(program: ProgramFacts, tcmalloc: str, *, need_checker: bool) -> Tcma
 def _allocator(program: ProgramFacts, library: TcmallocLibrary) -> str:
     if library.how == NONE:
         return program.malloc
-    return f"{library.name} {'built in' if library.how == STATIC else library.how + ('ed' if library.how == PRELOAD else '')}"
+    return f"{library.name} {_HOW[library.how]}"
 
 
 def _check_capability(name: str, program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str) -> Capability:
@@ -161,6 +163,4 @@ def _notes(
         )
     if mode == CHECK_OFF and environment.get("HEAPCHECK") is not None:
         notes.append("HEAPCHECK of your environment is not passed on: --check says off")
-    if mode != CHECK_OFF and environment.get("HEAPPROFILE"):
-        notes.append("HEAPPROFILE is set too: the heap profiler slows the check down and may turn it off")
     return tuple(notes)

@@ -78,6 +78,12 @@ class ProgramFacts:
     notes: tuple[str, ...]
 
 
+# Measured on 2.10: with tcmalloc linked in, a static program says "No shared libs detected" and turns the checker off.
+STATIC_PROGRAM = Obstacle(
+    "it is statically linked: no loader takes LD_PRELOAD, and the heap checker turns itself off", "link it dynamically"
+)
+
+
 def look_at(target: Target, environment: Mapping[str, str]) -> ProgramFacts:
     """Read the target's files; nothing of it is run. What cannot be read counts as an ordinary program, with a note."""
     notes = list(_notes(target))
@@ -108,7 +114,7 @@ def look_at(target: Target, environment: Mapping[str, str]) -> ProgramFacts:
         tcmalloc=tcmalloc,
         other_allocator=other,
         preload_obstacle=preload,
-        check_obstacle=secured or tracing,
+        check_obstacle=secured or tracing or (STATIC_PROGRAM if facts is not None and facts.is_static else None),
         rate_obstacle=tracing,
         notes=tuple(notes),
     )
@@ -183,10 +189,7 @@ def _no_preload(facts: ElfFacts | None, tcmalloc: TcmallocLibrary | None, saniti
     if facts is None:
         return None
     if facts.is_static:
-        return Obstacle(
-            "it is statically linked: no loader takes LD_PRELOAD",
-            "link it dynamically, or with -ltcmalloc of gperftools 2.16 or older",
-        )
+        return STATIC_PROGRAM
     if "musl" in os.path.basename(facts.interpreter or ""):
         return Obstacle("it is built for musl, and libtcmalloc here for glibc", "build it for glibc")
     if sanitizer:

@@ -17,6 +17,8 @@ from memtui_profiler.target import shown
 # is a libstdc++ string of the new ABI, the second of the old one or of libc++.
 _FLAG = "_ZN62FLAG__namespace_do_not_use_directly_use_DECLARE_string_instead16FLAGS_heap_check"
 CHECKER_FLAGS = frozenset({f"{_FLAG}B5cxx11E", f"{_FLAG}E"})
+# In every full library; 2.17 kept it as an empty function.
+CHECKER_CLASS = "_ZN15HeapLeakChecker13NoGlobalLeaksEv"
 RATE_FLAG = "_ZN62FLAG__namespace_do_not_use_directly_use_DECLARE_double_instead27FLAGS_tcmalloc_release_rateE"
 TCMALLOC_SYMBOLS = frozenset({"tc_malloc", RATE_FLAG})
 
@@ -82,16 +84,21 @@ def static_library(binary: str, facts: ElfFacts) -> TcmallocLibrary | None:
     """tcmalloc linked into the program itself: by its symbols, and where those are stripped by its own messages."""
     try:
         with open(binary, "rb") as stream:
-            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS)
+            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS | {CHECKER_CLASS})
         stripped = not facts.has_symtab
         if not symbols and not stripped:
             return None
         version, checker = _scan(binary)
     except (OSError, ParseError):
         return None
-    if stripped and not symbols:
-        return TcmallocLibrary(binary, version, not checker, checker, STATIC) if version else None
-    return TcmallocLibrary(binary, version, False, bool(symbols & CHECKER_FLAGS), STATIC)
+    if stripped and not symbols & TCMALLOC_SYMBOLS:
+        # Without symbols a full library that lost its checker looks like a minimal one: only the version tells.
+        return _built_in(binary, version, not checker and _numbers(version) < (2, 17), checker) if version else None
+    return _built_in(binary, version, CHECKER_CLASS not in symbols, bool(symbols & CHECKER_FLAGS))
+
+
+def _built_in(binary: str, version: str | None, minimal: bool, has_checker: bool) -> TcmallocLibrary:
+    return TcmallocLibrary(binary, version, minimal, has_checker, STATIC, "_minimal" if minimal else "")
 
 
 def preloadable_libraries(machine: str, bits: int) -> list[TcmallocLibrary]:
@@ -142,13 +149,17 @@ def library_asked_for(path: str, machine: str, bits: int) -> TcmallocLibrary:
     return known
 
 
+_FLAVORS = ("", "_and_profiler", "_minimal")
+
+
 def _rank(library: TcmallocLibrary) -> tuple[int, tuple[int, ...]]:
-    numbers = re.findall(r"\d+", library.version or "")
-    return (
-        ("", "_and_profiler", "_minimal").index(library.flavor)
-        if library.flavor in ("", "_and_profiler", "_minimal")
-        else 3
-    ), tuple(-int(n) for n in numbers)
+    """The full library first, then the newest; smaller is better."""
+    flavor = _FLAVORS.index(library.flavor) if library.flavor in _FLAVORS else len(_FLAVORS)
+    return flavor, tuple(-number for number in _numbers(library.version))
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version or ""))
 
 
 def _by_soname(path: str, soname: str | None) -> str:

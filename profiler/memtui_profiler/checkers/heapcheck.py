@@ -6,9 +6,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from memtui_profiler.checkers.base import Knob, ModeHelp
+from memtui_profiler.checkers.base import Knob, KnobValue, ModeHelp
 from memtui_profiler.errors import EXIT_USAGE, UserError
 from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
 
@@ -50,25 +51,38 @@ MODES: tuple[ModeHelp, ...] = (
     ),
 )
 
+# Defaults and meanings as in heap-checker.cc of 2.10; POINTER_SOURCE_ALIGNMENT is sizeof(void*).
 AS_IS_KNOBS: tuple[Knob, ...] = (
     Knob("HEAP_CHECK_AFTER_DESTRUCTORS", "false", "check after the global destructors have run"),
-    Knob("HEAP_CHECK_STRICT_CHECK", "true", "count a block that grew or shrank as a leak"),
+    Knob("HEAP_CHECK_STRICT_CHECK", "true", "obsolete: the library still has the flag, but nothing reads it"),
     Knob("HEAP_CHECK_IGNORE_GLOBAL_LIVE", "true", "what global variables reach is no leak"),
     Knob("HEAP_CHECK_IGNORE_THREAD_LIVE", "true", "what thread stacks and registers reach is no leak"),
-    Knob("HEAP_CHECK_IDENTIFY_LEAKS", "false", "print the addresses of leaked blocks; aborts the target when it leaks"),
-    Knob("HEAP_CHECK_TEST_POINTER_ALIGNMENT", "false", "say whether unaligned pointers would explain the leaks"),
-    Knob("HEAP_CHECK_POINTER_SOURCE_ALIGNMENT", "8", "look for pointers at multiples of so many bytes"),
     Knob(
-        "HEAP_CHECK_MAX_POINTER_OFFSET", "1024", "how far into a block a pointer may point and keep it alive, in bytes"
+        "HEAP_CHECK_IDENTIFY_LEAKS",
+        "false",
+        "print the address of each leaked block; aborts a target that leaks (2.10)",
+    ),
+    Knob("HEAP_CHECK_TEST_POINTER_ALIGNMENT", "false", "say whether unaligned pointers would explain the leaks"),
+    Knob(
+        "HEAP_CHECK_POINTER_SOURCE_ALIGNMENT", "8", "look for pointers at multiples of so many bytes; 1 is any address"
+    ),
+    Knob(
+        "HEAP_CHECK_MAX_POINTER_OFFSET",
+        "1024",
+        "bytes into a block that a pointer may point and keep it alive; -1 is anywhere",
     ),
     Knob("HEAP_CHECK_MAX_LEAKS", "20", "how many leaks the checker prints; memtui reads all of them"),
-    Knob("HEAP_CHECK_DELAY_SECONDS", "0", "check only what is older than so many seconds at exit"),
+    Knob(
+        "HEAP_CHECK_DELAY_SECONDS",
+        "0",
+        "wait so many seconds before the check; 2.10 does not read it from the environment",
+    ),
     Knob("HEAP_CHECK_RUN_UNDER_GDB", "false", "stay on under a debugger"),
     Knob("PPROF_PATH", "pprof", "the program that names functions for the checker's own log"),
 )
 
 # NAME.PID.CHECKER-end.heap; NAME is the program's base name and may hold dots itself.
-_WHOLE_PROGRAM = re.compile(r".*\.(?P<pid>[0-9]+)\._main_-end\.heap", re.DOTALL)
+_DUMP = re.compile(r".*\.(?P<pid>[0-9]{1,9})\.(?P<checker>.+)-end\.heap", re.DOTALL)
 
 
 def environment(mode: str, dump_folder: Path, user: Mapping[str, str]) -> dict[str, str]:
@@ -100,17 +114,41 @@ def conflicts(user: Mapping[str, str], mode: str, release_rate: float | None) ->
             raise UserError(f"--env {name}", f"{option} sets it too", "leave one of the two out", exit_code=EXIT_USAGE)
 
 
-def dumps(folder: Path, pid: int) -> list[Path]:
-    """The whole-program reports that this very process left in ``folder``, oldest first; those of its children are not its own."""
-    found: list[tuple[int, str]] = []
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A leak report on disk: of which process, by which checker ('_main_' is the whole-program one, others the program's own)."""
+
+    path: Path
+    pid: int
+    checker: str
+
+    @property
+    def whole_program(self) -> bool:
+        return self.checker == "_main_"
+
+
+def all_dumps(folder: Path) -> list[Dump]:
+    """Every report in ``folder``, oldest first: of the process itself, and of children that inherited its environment."""
+    found: list[tuple[int, Dump]] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                matched = _WHOLE_PROGRAM.fullmatch(entry.name)
-                if matched and int(matched["pid"]) == pid:
+                matched = _DUMP.fullmatch(entry.name)
+                if matched:
                     facts = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(facts.st_mode):
-                        found.append((facts.st_mtime_ns, entry.path))
+                        dump = Dump(Path(entry.path), int(matched["pid"]), matched["checker"])
+                        found.append((facts.st_mtime_ns, dump))
     except FileNotFoundError:
         return []
-    return [Path(path) for _, path in sorted(found)]
+    return [dump for _, dump in sorted(found, key=lambda item: (item[0], item[1].path))]
+
+
+def knobs(user: Mapping[str, str]) -> tuple[KnobValue, ...]:
+    """What mode as-is would go by: each knob with its value in this environment, and whether the user set it."""
+    return tuple(KnobValue(knob, user.get(knob.name, knob.default), knob.name in user) for knob in AS_IS_KNOBS)
+
+
+def dumps(folder: Path, pid: int) -> list[Path]:
+    """The whole-program reports that this very process left in ``folder``, oldest first; those of its children are not its own."""
+    return [dump.path for dump in all_dumps(folder) if dump.pid == pid and dump.whole_program]
