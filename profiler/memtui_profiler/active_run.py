@@ -8,16 +8,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from memtui_profiler.checkers import heapcheck
+from memtui_profiler.collect import CollectRequest
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.limits import Limit, MemoryLimits
 from memtui_profiler.maps_log import MapsLog
-from memtui_profiler.pty_output import OutputLog, open_terminal, read_available
+from memtui_profiler.pty_output import STDERR_LOG, OutputLog, open_terminal, read_available
 from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.run_end import Ended, Source
 from memtui_profiler.sampling import Detail, ProcessSampler
 from memtui_profiler.session.rows import Sample
 from memtui_profiler.stop import Progress
-from memtui_profiler.target_process import TargetProcess
+from memtui_profiler.target_process import ExitStatus, TargetProcess
 
+CHECKER = "heapcheck"
 DETAIL_INTERVAL_S = 1.0
 DETAIL_COST_SHARE = 0.02
 
@@ -44,7 +48,6 @@ class ActiveRun:
         self.started_s = at_s
         self.stopping: Progress | None = None
         self.stopped_by_memtui = False
-        self.ended = False
         self.last_limit: Limit | None = None
         stdout, stderr = open_terminal(), open_terminal()
         try:
@@ -127,8 +130,32 @@ class ActiveRun:
     def exit_check_figures(self) -> dict[str, float]:
         return {"cpu_s": round(self._cpu_seen_s, 2), "dump_bytes": self._dump_seen_bytes}
 
-    def maps_lines(self) -> list[str]:
-        return self._maps.lines()
+    def ended(self, status: ExitStatus, *, follow_children: bool) -> Ended:
+        """All there is to conclude from, once the last process of the run has ended."""
+        killed = status.signal == signal.SIGKILL and not self.stopped_by_memtui
+        return Ended(
+            pid=self.process.pid,
+            mode=self.plan.mode,
+            status=status,
+            oom_killed=killed and self.limits.oom_killed(),
+            stopped_by_memtui=self.stopped_by_memtui,
+            dumps=tuple(heapcheck.all_dumps(self.folder)),
+            stderr=self.output.stderr(),
+            follow_children=follow_children,
+        )
+
+    def collect_request(self, source: Source) -> CollectRequest:
+        """What a collector needs to make a report of ``source``; its report id is filled in by who starts it."""
+        return CollectRequest(
+            report=0,
+            checker=CHECKER,
+            mode=self.plan.mode,
+            pid=source.pid,
+            argv=self.plan.target.argv,
+            dump=None if source.dump is None else str(source.dump),
+            log=str(self.folder / STDERR_LOG),
+            extra_maps=tuple(self._maps.lines()),
+        )
 
     def drain(self, stream: Stream) -> bool:
         """Move what is there into the log; True once the stream has ended."""
@@ -160,4 +187,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-

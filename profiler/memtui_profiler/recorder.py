@@ -91,7 +91,9 @@ class Recorder:
         number = self._runs + 1
         run_folder = self.folder / "runs" / str(number)
         run_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        run = ActiveRun(number, plan, run_folder, self.now_s(), inherit_stdin=self.request.inherit_stdin and number == 1)
+        run = ActiveRun(
+            number, plan, run_folder, self.now_s(), inherit_stdin=self.request.inherit_stdin and number == 1
+        )
         self._runs = number
         self.run = run
         self.rows.add(run_row(run, self._inherited))
@@ -129,7 +131,9 @@ class Recorder:
         }
         try:
             if command.verb not in verbs:
-                raise UserError(f"no verb {command.verb[:40]}", "this recorder does not know it", "update both sides of memtui")
+                raise UserError(
+                    f"no verb {command.verb[:40]}", "this recorder does not know it", "update both sides of memtui"
+                )
             verbs[command.verb](command)
         except UserError as error:
             self.event(EventKind.REFUSED, str(error), verb=command.verb[:40], **error.fields())
@@ -251,8 +255,7 @@ class Recorder:
             if stream in run.streams:  # a child of the target still holds it: nobody will read it from here on
                 self.selector.unregister(stream.master)
         now_s = self.now_s()
-        oom_killed = status.signal == signal.SIGKILL and not run.stopped_by_memtui and run.limits.oom_killed()
-        ending = conclude(run, status, oom_killed=oom_killed, dumps=self._dumps(run))
+        ended = run.ended(status, follow_children=self.request.follow_children)
         run.close()
         self.run, self._previous = None, run
         self.rows.add(
@@ -260,19 +263,22 @@ class Recorder:
                 at_s=now_s,
                 run=run.number,
                 exit_code=status.exit_code,
-                signal=ending.signal,
-                oom_killed=int(oom_killed),
+                signal=ended.signal,
+                oom_killed=int(ended.oom_killed),
             )
         )
-        kind, text, detail = exit_event(ending, run)
+        kind, text, detail = exit_event(ended)
         self.event(kind, text, **detail)
         if run.output.dropped_bytes:
             dropped = run.output.dropped_bytes
             self.event(EventKind.OUTPUT_DROPPED, f"{dropped} bytes of output were not kept", bytes=dropped)
-        if ending.collect is not None:
-            self.intake.start(ending.collect, run.number, "exit")
-        elif ending.no_report is not None:
-            self.event(EventKind.NO_REPORT, ending.no_report)
+        conclusion = conclude(ended)
+        for note in conclusion.notes:
+            self.event(EventKind.NOTE, note)
+        for source in conclusion.sources:
+            self.intake.start(run.collect_request(source), run.number, "exit")
+        if conclusion.no_report:
+            self.event(EventKind.NO_REPORT, conclusion.no_report)
         self._settling.add(run.number)
         self._quiet_since_s = now_s
         if run.stopped_by_memtui:
@@ -392,4 +398,3 @@ def main(folder: Path) -> int:
     finally:
         recorder.close()
     return 0
-

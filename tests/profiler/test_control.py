@@ -1,3 +1,4 @@
+import contextlib
 import json
 import selectors
 import socket
@@ -5,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from memtui_profiler.control import Client, Command, ControlClient, ControlServer, Reply, short_path
 from memtui_profiler.errors import UserError
 from tests.fixtures.waiting import until
@@ -105,10 +107,8 @@ def test_garbage_neither_stops_the_recorder_nor_reaches_it(recorder: Recorder, t
         with short_path(tmp_path) as path:
             hostile.connect(path)
         hostile.setblocking(False)
-        try:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it may be more than the socket holds
             hostile.sendall(garbage)
-        except (BlockingIOError, BrokenPipeError):
-            pass  # more than the socket holds: the recorder reads what fits and drops the rest with the client
         recorder.turn_until(lambda: recorder.server.clients, "it is in")
         recorder.turn()
     recorder.turn_until(lambda: not recorder.server.clients, "it is out")

@@ -1,0 +1,112 @@
+"""What the end of a run means: how it ended, which dumps to collect, or why there is no report. Never a bare "no leaks"."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memtui_parsers.heapcheck_log import WHOLE_PROGRAM, HeapcheckLog, parse_heapcheck_log
+from memtui_profiler.checkers.heapcheck import Dump
+from memtui_profiler.events import EventKind
+from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.target_process import ExitStatus, signal_name
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All that is known at the end of a run's last process."""
+
+    pid: int
+    mode: str
+    status: ExitStatus
+    oom_killed: bool
+    stopped_by_memtui: bool
+    dumps: tuple[Dump, ...]
+    stderr: bytes
+    follow_children: bool
+
+    @property
+    def signal(self) -> str | None:
+        return None if self.status.signal is None else signal_name(self.status.signal)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One report to collect: a dump, or with ``dump`` None what the log alone says."""
+
+    pid: int
+    dump: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """``sources`` largest claim first; with none and a check asked for, ``no_report`` is the sentence that says why."""
+
+    sources: tuple[Source, ...] = ()
+    no_report: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def conclude(ended: Ended) -> Conclusion:
+    """Which reports there are, or why there is none."""
+    if ended.mode == CHECK_OFF:
+        return Conclusion()
+    own = [d for d in ended.dumps if d.pid == ended.pid and (d.whole_program or ended.mode == LOCAL)]
+    others = [d for d in ended.dumps if d.pid != ended.pid and d.whole_program]
+    notes: tuple[str, ...] = ()
+    if others and not ended.follow_children:
+        notes = (f"child processes left leak reports of their own, {len(others)} in all: --follow-children shows them",)
+        others = []
+    sources = tuple(Source(d.pid, d.path) for d in (*own, *others))
+    log = parse_heapcheck_log(io.BytesIO(ended.stderr))
+    if not own:
+        if any(check.name == WHOLE_PROGRAM or ended.mode == LOCAL for check in log.checks):
+            sources = (Source(ended.pid, None), *sources)
+        else:
+            return Conclusion(sources, _why_none(ended, log), notes)
+    return Conclusion(sources, "", notes)
+
+
+def _why_none(ended: Ended, log: HeapcheckLog) -> str:
+    """A check was asked for and left nothing: why, and what to do."""
+    if ended.oom_killed:
+        return "the OOM killer took it before the check at exit could run: give it more memory, or a smaller load"
+    if log.turned_off:
+        return log.turned_off
+    if ended.signal in ("SIGTERM", "SIGINT", "SIGHUP"):
+        return (
+            f"{ended.signal} ended it before the check at exit could run: it has no handler for it. "
+            "Let it end by itself, or have it call exit() on a signal"
+        )
+    if ended.signal == "SIGKILL":
+        by = "memtui killed it" if ended.stopped_by_memtui else "SIGKILL ended it"
+        return f"{by} before the check at exit was done: nothing can be reported after that. Let it end by itself"
+    if ended.signal is not None:
+        return f"it crashed with {ended.signal} before the check at exit could run: mend the crash first"
+    if ended.mode == LOCAL:
+        return "in mode local only the program's own HeapLeakChecker objects check, and none of them reported"
+    if not log.active:
+        return (
+            "the heap checker never spoke: its library was not loaded, or stderr was closed. "
+            "Does the program clear its environment or start another one in its place?"
+        )
+    return (
+        "the heap checker was active, but the program ended without its check: by _exit(), quick_exit() or exec, "
+        "which skip what runs at exit. Have it return from main() or call exit()"
+    )
+
+
+def exit_event(ended: Ended) -> tuple[EventKind, str, dict[str, Any]]:
+    """The event of a run's end: kind, text, detail."""
+    if ended.oom_killed:
+        return EventKind.OOM_KILLED, f"pid {ended.pid} was killed by the OOM killer", {"signal": ended.signal}
+    if ended.signal is not None:
+        detail = {"signal": ended.signal, "by_memtui": ended.stopped_by_memtui}
+        return EventKind.KILLED, f"pid {ended.pid} was killed by {ended.signal}", detail
+    code = ended.status.exit_code
+    words = "ended, nobody knows how" if code is None else f"exited with code {code}"
+    return EventKind.EXITED, f"pid {ended.pid} {words}", {"exit_code": code}

@@ -1,0 +1,96 @@
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from memtui_profiler.checkers.heapcheck import Dump
+from memtui_profiler.events import EventKind
+from memtui_profiler.run_end import Ended, Source, conclude, exit_event
+from memtui_profiler.target_process import ExitStatus
+
+ACTIVE = b"WARNING: Perftools heap leak checker is active -- Performance may suffer\n"
+NO_LEAKS = (
+    b'No leaks found for check "_main_" (but no 100% guarantee that there aren\'t any): '
+    b"found 4 reachable heap objects of 72720 bytes\n"
+)
+CLEAN = Ended(
+    pid=10,
+    mode="normal",
+    status=ExitStatus(exit_code=0),
+    oom_killed=False,
+    stopped_by_memtui=False,
+    dumps=(),
+    stderr=ACTIVE + NO_LEAKS,
+    follow_children=False,
+)
+OWN, CHILDS = (Dump(Path(f"/r/p.{pid}._main_-end.heap"), pid, "_main_") for pid in (10, 11))
+LOCAL = Dump(Path("/r/p.10.cache-end.heap"), 10, "cache")
+
+
+def killed(number: signal.Signals, *, by_memtui: bool = False) -> Ended:
+    return replace(CLEAN, status=ExitStatus(signal=number), stderr=ACTIVE, stopped_by_memtui=by_memtui)
+
+
+def test_off_asks_for_nothing() -> None:
+    conclusion = conclude(replace(CLEAN, mode="off", dumps=(OWN,)))
+    assert (conclusion.sources, conclusion.no_report) == ((), "")
+
+
+def test_a_dump_is_collected() -> None:
+    assert conclude(replace(CLEAN, dumps=(OWN,))).sources == (Source(10, OWN.path),)
+
+
+def test_without_leaks_the_log_is_the_report() -> None:
+    assert conclude(CLEAN).sources == (Source(10, None),)
+
+
+def test_a_dump_counts_whatever_killed_the_target_afterwards() -> None:
+    assert conclude(replace(killed(signal.SIGKILL), dumps=(OWN,))).sources == (Source(10, OWN.path),)
+
+
+def test_children_are_told_apart_by_pid() -> None:
+    both = replace(CLEAN, dumps=(OWN, CHILDS))
+    assert conclude(both).sources == (Source(10, OWN.path),)
+    assert "--follow-children" in conclude(both).notes[0]
+    followed = conclude(replace(both, follow_children=True))
+    assert followed.sources == (Source(10, OWN.path), Source(11, CHILDS.path))
+    assert followed.notes == ()
+
+
+def test_a_childs_dump_is_not_the_programs_report() -> None:
+    conclusion = conclude(replace(CLEAN, dumps=(CHILDS,), stderr=ACTIVE))
+    assert conclusion.sources == ()
+    assert "_exit()" in conclusion.no_report
+
+
+def test_local_takes_the_programs_own_checks_and_other_modes_do_not() -> None:
+    assert conclude(replace(CLEAN, mode="local", dumps=(LOCAL,))).sources == (Source(10, LOCAL.path),)
+    assert conclude(replace(CLEAN, dumps=(LOCAL, OWN))).sources == (Source(10, OWN.path),)
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (killed(signal.SIGTERM), ("SIGTERM", "handler")),
+        (killed(signal.SIGKILL), ("SIGKILL ended it",)),
+        (killed(signal.SIGKILL, by_memtui=True), ("memtui killed it",)),
+        (replace(killed(signal.SIGKILL), oom_killed=True), ("OOM killer",)),
+        (killed(signal.SIGSEGV), ("crashed with SIGSEGV",)),
+        (replace(CLEAN, stderr=ACTIVE), ("_exit()",)),
+        (replace(CLEAN, stderr=b""), ("never spoke",)),
+        (replace(CLEAN, stderr=b"", mode="local"), ("HeapLeakChecker objects",)),
+        (replace(CLEAN, stderr=b"Someone is ptrace()ing us; will turn itself off\n"), ("turned itself off", "tracer")),
+    ],
+)
+def test_why_there_is_no_report(ended: Ended, words: tuple[str, ...]) -> None:
+    conclusion = conclude(ended)
+    assert conclusion.sources == ()
+    for word in words:
+        assert word in conclusion.no_report
+
+
+def test_how_it_ended_is_an_event() -> None:
+    assert exit_event(CLEAN) == (EventKind.EXITED, "pid 10 exited with code 0", {"exit_code": 0})
+    assert exit_event(killed(signal.SIGSEGV))[0] is EventKind.KILLED
+    assert exit_event(replace(killed(signal.SIGKILL), oom_killed=True))[0] is EventKind.OOM_KILLED
+    assert "nobody knows" in exit_event(replace(CLEAN, status=ExitStatus()))[1]
