@@ -1,0 +1,1 @@
+"""The bundled leaky server, and how it comes to be on this machine."""
