@@ -29,7 +29,7 @@ def source_lines(
         text = _read(path, folders.get(path, ()), sysroot)
         if text is None:
             continue
-        rows = text.split(b"\n")
+        rows = text.removesuffix(b"\n").split(b"\n")
         wanted = {n for line in places[path] for n in range(line - AROUND, line + AROUND + 1)}
         for number in sorted(n for n in wanted if 1 <= n <= len(rows)):
             shown = rows[number - 1][: 4 * MAX_LINE_CHARS].decode("utf-8", "replace").expandtabs(TAB_COLUMNS)

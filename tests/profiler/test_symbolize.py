@@ -1,0 +1,215 @@
+"""symbolize() on real programs: what the recorder writes down of a stack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from memtui_parsers.elf_facts import read_elf_facts
+from memtui_profiler.session.rows import LeakFrame, ModuleRow, SourceLine, Symbol
+from memtui_profiler.symbolize import symbolize
+
+SOURCE = """\
+template <int N> struct Session {
+  static inline int* grow(int n) {
+    return new int[n + N];
+  }
+};
+
+__attribute__((noinline)) int* open_session(int n) {
+  return Session<7>::grow(n);
+}
+
+int main(int argc, char**) {
+  return open_session(argc) == nullptr;
+}
+"""
+
+
+def build(folder: Path, *flags: str, name: str = "server") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.cpp").write_text(SOURCE)
+    # A relative name: the path must be joined from the compilation's directory.
+    subprocess.run(["g++", "-o", name, f"{name}.cpp", "-fno-optimize-sibling-calls", *flags], check=True, cwd=folder)
+    return folder / name
+
+
+def build_id(path: Path) -> str:
+    with path.open("rb") as stream:
+        return read_elf_facts(stream).build_id
+
+
+def return_addresses(path: Path) -> dict[str, int]:
+    """By function, the address after its first call, as objdump lists it."""
+    listing = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", path], check=True, capture_output=True, text=True, errors="replace"
+    )
+    found: dict[str, int] = {}
+    function = ""
+    after_call = False
+    for line in listing.stdout.splitlines():
+        if line.endswith(">:"):
+            function = line.split("<")[1][:-2]
+            after_call = False
+        elif ":\t" in line:
+            if after_call:
+                found.setdefault(function, int(line.split(":")[0], 16))
+            after_call = "\tcall" in line
+    return found
+
+
+def run(
+    path: Path,
+    offsets: list[int],
+    *,
+    known_build_id: str | None = None,
+    sysroot: Path | None = None,
+    module_path: str | None = None,
+) -> tuple[list[Symbol], list[SourceLine], list[str]]:
+    module = ModuleRow(
+        report=3,
+        ordinal=0,
+        path=module_path or str(path),
+        build_id=known_build_id if known_build_id is not None else build_id(path),
+    )
+    frames = [
+        LeakFrame(report=3, ordinal=n, address=hex(0x5500_0000_0000 + o), module=0, offset=hex(o))
+        for n, o in enumerate(offsets)
+    ]
+    frames.append(LeakFrame(report=3, ordinal=len(offsets), address="0x10", module=None, offset=None))
+    notes: list[str] = []
+    rows = list(symbolize(3, [module], frames, sysroot=sysroot, notes=notes))
+    return [r for r in rows if isinstance(r, Symbol)], [r for r in rows if isinstance(r, SourceLine)], notes
+
+
+def calls(path: Path) -> list[int]:
+    found = return_addresses(path)
+    return [found["_Z12open_sessioni"], found["main"]]
+
+
+@pytest.mark.parametrize("flags", [("-pie", "-fPIE"), ("-no-pie",), ("-gdwarf-4",), ("-gdwarf-5",), ("-gz=zlib",)])
+def test_functions_then_lines_then_source(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    path = build(tmp_path, "-g", "-O2", *flags)
+    symbols, source, notes = run(path, calls(path))
+    assert [(s.frame, s.depth, s.function, s.line) for s in symbols[:2]] == [
+        (0, 0, "open_session(int)", None),
+        (1, 0, "main", None),
+    ]
+    file = str(tmp_path / "server.cpp")
+    later = {s.frame: (s.function, s.linkage_name, s.file, s.line) for s in symbols[2:]}
+    # The innermost line: operator new stands in the inlined template, not in open_session's own line 8.
+    assert later == {0: ("open_session(int)", "_Z12open_sessioni", file, 3), 1: ("main", "main", file, 12)}
+    assert [(s.file, s.line) for s in source] == [(file, n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)]
+    assert source[2].text == "    return new int[n + N];"
+    assert notes == []
+
+
+def test_a_stripped_program_with_its_debug_file(tmp_path: Path) -> None:
+    path = build(tmp_path, "-g", "-O1")
+    offsets = calls(path)
+    whole = run(path, offsets)
+    for place in ("server.debug", ".debug/server.debug"):
+        shutil.copy(path, tmp_path / "kept")
+        debug = tmp_path / place
+        debug.parent.mkdir(exist_ok=True)
+        subprocess.run(["objcopy", "--only-keep-debug", path, debug], check=True)
+        subprocess.run(["strip", path], check=True)
+        assert run(path, offsets)[0] == [] and "no symbols in server" in run(path, offsets)[2]
+        subprocess.run(["objcopy", f"--add-gnu-debuglink={debug}", path], check=True)
+        assert run(path, offsets) == whole
+        debug.unlink()
+        shutil.move(tmp_path / "kept", path)
+
+
+def test_a_debug_file_by_build_id_inside_a_sysroot(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    path = build(root / "srv", "-g", "-O1", "-Wl,--build-id=sha1")
+    offsets = calls(path)
+    identity = build_id(path)
+    debug = root / "usr/lib/debug/.build-id" / identity[:2] / f"{identity[2:]}.debug"
+    debug.parent.mkdir(parents=True)
+    subprocess.run(["objcopy", "--only-keep-debug", path, debug], check=True)
+    subprocess.run(["strip", path], check=True)
+    (root / "current").symlink_to("/srv")
+    symbols, _, notes = run(path, offsets, sysroot=root, module_path="/current/server")
+    assert [s.line for s in symbols[2:]] == [3, 12]
+    assert notes == []
+
+
+@pytest.mark.parametrize("identified", [True, False])
+def test_a_debug_file_of_another_build_is_not_used(tmp_path: Path, identified: bool) -> None:
+    flag = "-Wl,--build-id=" + ("sha1" if identified else "none")
+    path = build(tmp_path, "-g", flag)
+    offsets = calls(path)
+    debug = tmp_path / "server.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", path, debug], check=True)
+    subprocess.run(["objcopy", "--strip-all", f"--add-gnu-debuglink={debug}", path], check=True)
+    other = build(tmp_path / "other", "-g", "-O2", flag)
+    subprocess.run(["objcopy", "--only-keep-debug", other, debug], check=True)
+    symbols, _, notes = run(path, offsets)
+    assert symbols == []
+    assert f"the debug file {debug} does not match server" in notes
+
+
+def test_a_binary_that_was_built_anew_lends_no_names(tmp_path: Path) -> None:
+    path = build(tmp_path, "-g")
+    offsets = calls(path)
+    before = build_id(path)
+    build(tmp_path, "-g", "-O2")
+    assert run(path, offsets, known_build_id=before) == (
+        [],
+        [],
+        ["no names from server: the file has changed since it was loaded"],
+    )
+
+
+def test_without_debug_information_the_names_remain(tmp_path: Path) -> None:
+    path = build(tmp_path)
+    symbols, source, notes = run(path, calls(path))
+    assert [s.function for s in symbols] == ["open_session(int)", "main"] and source == []
+    assert notes == ["no line numbers for server: built without -g, or its debug file is not here"]
+
+
+def test_a_source_that_moved_is_found_beside_the_binary(tmp_path: Path) -> None:
+    path = build(tmp_path / "build", "-g")
+    (tmp_path / "srv").mkdir()
+    for name in ("server", "server.cpp"):
+        shutil.move(tmp_path / "build" / name, tmp_path / "srv" / name)
+    symbols, source, _ = run(tmp_path / "srv" / path.name, calls(tmp_path / "srv" / path.name))
+    recorded = str(tmp_path / "build" / "server.cpp")
+    assert {s.file for s in symbols if s.file} == {s.file for s in source} == {recorded}
+
+
+def test_what_stands_at_a_path_may_be_anything(tmp_path: Path) -> None:
+    path = build(tmp_path, "-g")
+    offsets = calls(path)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    (tmp_path / "text").write_text("no ELF")
+    (tmp_path / "cut").write_bytes(path.read_bytes()[:5000])
+    for strange in (fifo, tmp_path, tmp_path / "missing", tmp_path / "text", tmp_path / "cut", Path("/dev/zero")):
+        symbols, source, notes = run(strange, offsets, known_build_id="")
+        assert symbols == [] and source == []
+        assert len(notes) == 1 and notes[0].startswith(f"no names from {strange.name}: ")
+    os.remove(tmp_path / "server.cpp")
+    os.mkfifo(tmp_path / "server.cpp")
+    assert run(path, offsets)[1] == []
+    assert run(Path("[vdso]"), offsets, known_build_id="") == ([], [], [])
+
+
+def test_every_row_can_be_stored_whatever_the_names_hold(tmp_path: Path) -> None:
+    folder = tmp_path / "b\udcffd\x1b[31m"
+    folder.mkdir()
+    path = build(folder, "-g", "-O1")
+    symbols, source, _ = run(path, calls(path))
+    assert [s.line for s in symbols[2:]] == [3, 12] and len(source) == 13
+    database = sqlite3.connect(":memory:")
+    for text in [s.file for s in symbols] + [s.function for s in symbols] + [s.file for s in source]:
+        database.execute("SELECT ?", (text,))
+        assert text is None or "\x1b" not in text
+    database.close()
