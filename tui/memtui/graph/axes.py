@@ -35,7 +35,7 @@ def ticks(ceiling: int, rows: int) -> dict[int, float]:
     magnitude = 10.0 ** math.floor(math.log10(max(ceiling / base, 1)))
     for mantissa in (0.1, 0.2, 0.25, 0.4, 0.5, 1, 2, 2.5, 4, 5):
         step = mantissa * magnitude * base
-        if not 2 <= rows * step / ceiling <= max(2, rows / 2):
+        if step >= ceiling or not 2 <= rows * step / ceiling <= max(2, rows / 2):
             continue
         edges = [n * step * rows / ceiling for n in range(1, int(ceiling / step + 1e-9) + 1)]
         error = max(abs(edge - round(edge)) for edge in edges)

@@ -78,14 +78,14 @@ def cells(scene: Scene, ceiling: int, width: int, height: int, *, textured: bool
     if state.series.last is None and width >= GUTTER + len(WAITING):
         write(grid, rows // 2, GUTTER + (width - GUTTER - len(WAITING)) // 2, WAITING, Ink.LABEL)
     paused = view.held_s is not None and state.live
-    if paused:
-        overlay.draw_notice(grid, 0, overlay.paused(state.now_s - until_s), Ink.NOTICE, look)
     if view.cross_s is not None and 0 <= (column := shown.column(view.cross_s)) < shown.columns:
         overlay.draw_crosshair(grid, solid, column, look, textured=textured)
         point = scene.points[column] if column < len(scene.points) else None
         text = overlay.readout(axes.wall_label(wall_s + view.cross_s, 1), point, marks.get(column, ()))
         row = 1 if paused and rows > 1 else 0
         overlay.draw_notice(grid, row, text, Ink.READOUT, look, at_left=column >= shown.columns // 2)
+    if paused:
+        overlay.draw_notice(grid, 0, overlay.paused(state.now_s - until_s), Ink.NOTICE, look)
     return grid
 
 

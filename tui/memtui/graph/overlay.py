@@ -104,15 +104,16 @@ def _place(solid: Solid, band: Band, needed: int, between: tuple[int, int]) -> t
 def draw_ghost_name(
     grid: Grid, points: Sequence[Point | None], rows: int, ceiling: int, name: str, look: Charset
 ) -> None:
-    """The ghost's name under the right end of its line, or over it, where nothing else stands."""
+    """The ghost's name under the right end of its line, over it or behind it, where nothing else stands."""
     text = shown_text(name, look.ascii)
     last = max((column for column, point in enumerate(points) if point is not None), default=None)
     point = None if last is None else points[last]
-    if last is None or point is None:
+    if last is None or point is None or not text:
         return
     height = rows - 1 - min(rows - 1, point.rss_bytes * rows // ceiling)
-    column = GUTTER + last - len(text)
-    for row in (height + 1, height - 1, height + 2, height - 2, height + 3):
+    before, behind = GUTTER + last - len(text), GUTTER + last + 2
+    places = [(height + below, before) for below in (1, -1, 2, -2, 3)] + [(height, behind)]
+    for row, column in places:
         if row < rows and is_free(grid, row, column - 1, len(text) + 2):
             write(grid, row, column, text, Ink.GHOST)
             return

@@ -105,6 +105,11 @@ class MemoryGraph(Widget, can_focus=True):
         return self._view
 
     @property
+    def shown(self) -> Window | None:
+        """The times on screen; None before anything has been drawn."""
+        return self._shown
+
+    @property
     def grid(self) -> Grid:
         """The cells as last drawn."""
         return self._grid
