@@ -1,0 +1,42 @@
+"""What holds for every test: nothing of the user's is read or written, and in CI nothing is skipped for want of a tool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+# A test may say that a machine cannot have what it needs, however well it was set up.
+_MACHINE_LACKS = "this machine"
+
+_NOT_FOR_TESTS = ("HEAPCHECK", "HEAPPROFILE", "HEAP_CHECK_", "HEAP_PROFILE_", "TCMALLOC_", "LD_PRELOAD", "PPROF_PATH")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Sessions and built programs go to a folder of this run; no allocator variable of the caller reaches a target."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        for variable in [name for name in os.environ if name.startswith(_NOT_FOR_TESTS)]:
+            patch.delenv(variable)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test that is skipped has failed: set-up is part of what `make test` promises."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if _MACHINE_LACKS not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} was skipped in CI: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).resolve().parents[1]
