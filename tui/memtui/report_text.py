@@ -73,7 +73,7 @@ def leak_line(record: LeakRecord) -> str:
     """One leak as plain lines show it: ``leak 41.2 MiB in 10547 objects: open_session(Conn&) server.cpp:88``."""
     from memtui.leaks.names import is_library_frame
 
-    program = program_index(record.stack, [is_library_frame(frame) for frame in record.stack])
+    program = program_index(record.stack, (is_library_frame(frame) for frame in record.stack))
     where = f" {place(record.stack[program])}" if program is not None else ""
     name = title(record.stack, program)
     # An unnamed frame is called by its module, and its place says the module again.

@@ -66,7 +66,7 @@ class _Group:
     objects: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Arrangement:
     """The rows of ``table`` under ``query``; a row is made when it is looked at.
 

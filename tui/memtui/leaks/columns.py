@@ -62,7 +62,9 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
     percent = 7 if width >= 96 else 0
     bar = _TIGHT if tight_fit and width < 80 else (7 if width < 110 else 12)
     kind = widest_kind if width >= (92 if mixed else 104) else 0
-    location = min(max(table.widest_location, 8), 16 if tight_fit else (18 if width < 96 else 28))
+    location = min(max(table.widest_location, 8), 15 if tight_fit else (18 if width < 96 else 28))
+    if arrangement.query.grouping in (Grouping.FILE, Grouping.LIBRARY):
+        location = len("123 456 stacks") if len(table.names) > 9_999 else len("9 999 stacks")
     wanted = {
         "objects": objects,
         "bar": bar,

@@ -45,6 +45,7 @@ class LeakList(ScrollView, can_focus=True):
         "leak--location",
         "leak--note",
         "leak--mark",
+        "leak--hint",
         "leak--cursor",
         "leak--cursor-idle",
     }
@@ -63,6 +64,7 @@ class LeakList(ScrollView, can_focus=True):
         & > .leak--function { color: $foreground; }
         & > .leak--location { color: $muted; }
         & > .leak--note { color: $warn; }
+        & > .leak--hint { color: $muted; text-style: italic; }
         & > .leak--mark { color: $key; text-style: bold; }
         & > .leak--cursor { background: $cursor; text-style: bold; }
         & > .leak--cursor-idle { background: $bar; text-style: bold; }
@@ -101,6 +103,7 @@ class LeakList(ScrollView, can_focus=True):
         self._arrangement: Arrangement | None = None
         self._notes: tuple[str, ...] = ()
         self._columns: Columns | None = None
+        self._hint = ""
         if ascii:
             # The scrollbar's ends are block elements.
             self.styles.scrollbar_size_vertical = 0
@@ -110,9 +113,10 @@ class LeakList(ScrollView, can_focus=True):
         """The cursor's position in the arrangement, -1 on the notes."""
         return self.cursor - self._lead
 
-    def show(self, arrangement: Arrangement, notes: tuple[str, ...], position: int) -> None:
-        """Replace everything and put the cursor on ``position`` (-1: the notes)."""
+    def show(self, arrangement: Arrangement, notes: tuple[str, ...], position: int, hint: str = "") -> None:
+        """Replace everything and put the cursor on ``position`` (-1: the notes). ``hint`` stands where no row does."""
         self._arrangement = arrangement
+        self._hint = hint
         self._notes = notes
         self._measure()
         self.set_reactive(LeakList.cursor, max(0, min(position + self._lead, self._last)))
@@ -226,6 +230,8 @@ class LeakList(ScrollView, can_focus=True):
         if row < self._lead:
             return self._strip(note_pieces(self._notes, width, self._look, cursor=on_cursor), on_cursor=on_cursor)
         position = row - self._lead
+        if position == 0 and not len(arrangement):
+            return self._strip([("   ", ""), (self._look.cut(self._hint, width - 3), "hint")], on_cursor=False)
         if position >= len(arrangement):
             return Strip.blank(width, self.rich_style)
         return self._strip(row_pieces(arrangement, position, layout, self._look, cursor=on_cursor), on_cursor=on_cursor)

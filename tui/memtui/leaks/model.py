@@ -52,7 +52,7 @@ class Name:
     library: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class LeakTable:
     """``names[i]`` describes ``report.leaks[i]``; equal names are one object. ``by_size`` lists indexes, largest first.
 
@@ -105,7 +105,7 @@ def build_table(report: LeakReport, cancelled: Callable[[], bool] = never) -> Le
             fresh = {id(frame): frame for frame in stack if id(frame) not in frames}
             frames.update(fresh)
             library.update(identity for identity, frame in fresh.items() if is_library_frame(frame))
-            program = program_index(stack, [id(frame) in library for frame in stack])
+            program = program_index(stack, (id(frame) in library for frame in stack))
             # Records that reach the program by the same frames are called the same: most of a large report's.
             key = () if program is None else (program, *map(id, stack[max(program - 1, 0) : program + 1]))
             name = known.get(key)
@@ -152,6 +152,20 @@ def sorted_indexes(indexes: Sequence[int], key: Callable[[int], float], cancelle
         runs.extend(sorted(indexes[start : start + BATCH * 4], key=key, reverse=True))
     runs.sort(key=key, reverse=True)
     return runs
+
+
+def same_record(before: LeakTable, after: LeakTable, index: int) -> int | None:
+    """A record's index in another report: the same place when the stack there is the same, else by its id and kind."""
+    if not 0 <= index < len(before.names):
+        return None
+    record = before.record(index)
+    addresses = [frame.address for frame in record.stack]
+    if index < len(after.names):
+        there = after.record(index)
+        if there.kind is record.kind and addresses == [frame.address for frame in there.stack]:
+            return index
+    leaks = enumerate(after.report.leaks)
+    return next((i for i, leak in leaks if leak.leak_id == record.leak_id and leak.kind is record.kind), None)
 
 
 def shown_group(name: str, grouping: Grouping) -> str:

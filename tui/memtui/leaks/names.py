@@ -6,7 +6,7 @@ A library frame is one of a runtime module, or code of the C++ standard library 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.leak_id import is_runtime_module
@@ -39,7 +39,7 @@ def _is_standard(name: str) -> bool:
     return _qualified(_collapse(name, keep_templates=False)).startswith(_STANDARD_SPACES)
 
 
-def program_index(stack: Sequence[Frame], library: Sequence[bool]) -> int | None:
+def program_index(stack: Sequence[Frame], library: Iterable[bool]) -> int | None:
     """The first frame of the program's own; with none, the first outside the runtime's modules; None for an empty stack."""
     for index, in_library in enumerate(library):
         if not in_library:

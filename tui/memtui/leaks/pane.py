@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Static
-from textual.worker import Worker, WorkerState, get_current_worker
+from textual.widgets import Static
+from textual.worker import Worker, WorkerState
 
 from memtui.leaks import summary
-from memtui.leaks.arrange import Arrangement, Query, arrange
+from memtui.leaks.arrange import Arrangement, Query
 from memtui.leaks.detail import StackView
-from memtui.leaks.filter import TEXT_LIMIT, parse_filter
+from memtui.leaks.filter import parse_filter
+from memtui.leaks.find import FindBar
 from memtui.leaks.list import LeakList
 from memtui.leaks.look import look as look_for
-from memtui.leaks.model import Cancelled, Grouping, LeakTable, build_table
-from memtui.leaks.pattern import match_pattern
+from memtui.leaks.model import Grouping, LeakTable, same_record
 from memtui.leaks.source import Sources
 from memtui.leaks.state import Empty, EmptyKind, LeakPaneState, empty_of, notes_of, reading
-from memtui_parsers.values import LeakReport
+from memtui.leaks.work import rows_work, table_work
 
 SPLIT_FROM = 100
 NOTES = -1
-
-
-class FilterInput(Input):
-    """The filter's text; what it says is in the pane's hands."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave(True)", "clear the filter", show=False, id="filter.clear"),
-        Binding("down", "leave(False)", "to the list", show=False, id="filter.list"),
-    ]
-
-    class Left(Message):
-        """The user is done: with ``cleared``, without a filter."""
-
-        def __init__(self, cleared: bool) -> None:
-            super().__init__()
-            self.cleared = cleared
-
-    def action_leave(self, cleared: bool) -> None:
-        self.post_message(self.Left(cleared))
 
 
 class LeakPane(Container):
@@ -56,12 +34,7 @@ class LeakPane(Container):
     DEFAULT_CSS = """
     LeakPane {
         layout: vertical;
-        #leak-find { height: 1; display: none; background: $bar; }
         &.-finding #leak-find { display: block; }
-        #leak-find-mark { width: 3; color: $key; text-style: bold; }
-        #leak-find-input { width: 1fr; background: $bar; border: none; padding: 0; height: 1; }
-        #leak-find-count { width: auto; color: $muted; padding: 0 1; }
-        #leak-find-count.-error { color: $bad; }
         #leak-body { height: 1fr; }
         #leak-list { width: 1fr; height: 1fr; }
         #leak-stack { width: 1fr; height: 1fr; display: none; }
@@ -100,16 +73,7 @@ class LeakPane(Container):
         self._anchor: int | None = None
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="leak-find"):
-            yield Static(" / ", id="leak-find-mark", markup=False)
-            yield FilterInput(
-                id="leak-find-input",
-                compact=True,
-                max_length=TEXT_LIMIT,
-                placeholder="text  -without  fn: file: lib: kind:  re:pattern  >1M",
-                select_on_focus=False,
-            )
-            yield Static("", id="leak-find-count", markup=False)
+        yield FindBar(id="leak-find")
         with Horizontal(id="leak-body"):
             yield LeakList(ascii=self._ascii, id="leak-list")
             yield StackView(sources=self._sources, ascii=self._ascii, id="leak-stack")
@@ -143,7 +107,7 @@ class LeakPane(Container):
         if self._table is None:
             return
         self.add_class("-finding")
-        self.query_one(FilterInput).focus()
+        self.query_one(FindBar).start()
 
     def action_sort(self) -> None:
         self._ask(self._query.next_order())
@@ -214,7 +178,7 @@ class LeakPane(Container):
         if known is None:
             self._show_empty(reading())
         self.run_worker(
-            partial(_table_work, state.report),
+            table_work(state.report),
             name=f"leaks of report {state.report_id}",
             group="leak-table",
             thread=True,
@@ -225,7 +189,7 @@ class LeakPane(Container):
         self._query = query
         if self._table is not None:
             self.run_worker(
-                partial(_rows_work, self._table, query),
+                rows_work(self._table, query),
                 name="leak rows",
                 group="leak-rows",
                 thread=True,
@@ -244,8 +208,8 @@ class LeakPane(Container):
 
     def _take_table(self, table: LeakTable) -> None:
         known, self._table = self._table, table
-        if known is not None and self._anchor is not None:
-            self._anchor = _same_record(known, table, self._anchor)
+        if known is not None and self._anchor is not None and self._anchor != NOTES:
+            self._anchor = same_record(known, table, self._anchor)
         self._ask(self._query)
 
     # From arrangement to screen
@@ -256,12 +220,11 @@ class LeakPane(Container):
             return
         self.remove_class("-empty")
         leak_list = self.query_one(LeakList)
-        leak_list.show(arrangement, self._notes(), self._position(arrangement, leak_list.position))
+        hint = "" if len(arrangement) else arrangement.error or "No record passes the filter: esc clears it."
+        leak_list.show(arrangement, self._notes(), self._position(arrangement, leak_list.position), hint)
         self._show_detail()
-        self.set_class(bool(arrangement.error), "-error")
-        count = self.query_one("#leak-find-count", Static)
-        count.update(Content(self._look.text(summary.filter_line(arrangement, self._look))))
-        count.set_class(bool(arrangement.error), "-error")
+        words = self._look.text(summary.filter_line(arrangement, self._look))
+        self.query_one(FindBar).say(words, error=bool(arrangement.error))
         self.post_message(self.Arranged(summary.caption(arrangement, self._look), arrangement.record_count))
 
     def _position(self, arrangement: Arrangement, before: int) -> int:
@@ -305,12 +268,8 @@ class LeakPane(Container):
         width = max(10, self.size.width - 2)
         words = summary.report_line(self._state, arrangement.table, self._look)
         top = Content.styled(self._look.cut(self._look.text(words), width), "$muted")
-        if not len(arrangement):
-            hint = arrangement.error or "No record passes the filter: esc clears it."
-            line.update(Content.assemble(top, "\n", (self._look.cut(hint, width), "$warn")))
-            return
         position = self.query_one(LeakList).position
-        if self.has_class("-split"):
+        if self.has_class("-split") or not len(arrangement):
             line.update(top)
         elif position < 0:
             line.update(Content.assemble(top, "\n", ("enter shows the notes in full", "$muted")))
@@ -370,57 +329,18 @@ class LeakPane(Container):
     def _order_asked(self, event: LeakList.OrderAsked) -> None:
         self._ask(replace(self._query, order=event.order))
 
-    @on(Input.Changed, "#leak-find-input")
-    def _filter_typed(self, event: Input.Changed) -> None:
-        event.stop()
-        wanted = parse_filter(event.value)
+    @on(FindBar.Changed)
+    def _filter_typed(self, event: FindBar.Changed) -> None:
+        wanted = parse_filter(event.text)
         if wanted != self._query.filter:
             self._ask(replace(self._query, filter=wanted))
 
-    @on(Input.Submitted, "#leak-find-input")
-    def _filter_entered(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._leave_filter(cleared=not event.value.strip())
-
-    @on(FilterInput.Left)
-    def _filter_left(self, event: FilterInput.Left) -> None:
+    @on(FindBar.Left)
+    def _filter_left(self, event: FindBar.Left) -> None:
         self._leave_filter(cleared=event.cleared)
 
     def _leave_filter(self, *, cleared: bool) -> None:
         if cleared:
-            self.query_one(FilterInput).value = ""
+            self.query_one(FindBar).clear()
             self.remove_class("-finding")
         self.query_one(LeakList).focus()
-
-
-def _table_work(report: LeakReport) -> LeakTable | None:
-    worker = get_current_worker()
-    try:
-        return build_table(report, lambda: worker.is_cancelled)
-    except Cancelled:
-        return None
-
-
-def _rows_work(table: LeakTable, query: Query) -> Arrangement | None:
-    worker = get_current_worker()
-    try:
-        return arrange(table, query, match_pattern, lambda: worker.is_cancelled)
-    except Cancelled:
-        return None
-
-
-def _same_record(before: LeakTable, after: LeakTable, index: int) -> int | None:
-    """The record's index in a report read anew: the same place when the stack there is the same, else by its id."""
-    if index == NOTES:
-        return NOTES
-    if not 0 <= index < len(before.names):
-        return None
-    record = before.record(index)
-    if index < len(after.names):
-        there = after.record(index)
-        if [f.address for f in there.stack] == [f.address for f in record.stack] and there.kind is record.kind:
-            return index
-    same = (
-        i for i, other in enumerate(after.report.leaks) if (other.leak_id, other.kind) == (record.leak_id, record.kind)
-    )
-    return next(same, None)

@@ -1,0 +1,84 @@
+"""The line in which a filter is typed, with what it leaves of the list."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from memtui.leaks.filter import TEXT_LIMIT
+
+
+class FindBar(Horizontal):
+    """Posts what is typed as it is typed, and when the user has done."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave(True)", "clear the filter", show=False, id="filter.clear"),
+        Binding("down", "leave(False)", "to the list", show=False, id="filter.list"),
+    ]
+    DEFAULT_CSS = """
+    FindBar {
+        height: 1; display: none; background: $bar;
+        & > #find-mark { width: 3; color: $key; text-style: bold; }
+        & > #find-text { width: 1fr; height: 1; background: $bar; border: none; padding: 0; }
+        & > #find-text:focus { background-tint: $bar 0%; }
+        & > #find-count { width: auto; color: $muted; padding: 0 1; }
+        & > #find-count.-error { color: $bad; }
+    }
+    """
+
+    class Changed(Message):
+        """The text is another one now."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Left(Message):
+        """The user is done: with ``cleared``, without a filter."""
+
+        def __init__(self, cleared: bool) -> None:
+            super().__init__()
+            self.cleared = cleared
+
+    def compose(self) -> ComposeResult:
+        yield Static(" / ", id="find-mark", markup=False)
+        yield Input(
+            id="find-text",
+            compact=True,
+            max_length=TEXT_LIMIT,
+            placeholder="text  -without  fn: file: lib: kind:  re:pattern  >1M",
+            select_on_focus=False,
+        )
+        yield Static("", id="find-count", markup=False)
+
+    def start(self) -> None:
+        self.query_one(Input).focus()
+
+    def clear(self) -> None:
+        self.query_one(Input).value = ""
+
+    def say(self, words: str, *, error: bool) -> None:
+        """What the filter leaves, or what is wrong with it."""
+        count = self.query_one("#find-count", Static)
+        count.update(Content(words))
+        count.set_class(error, "-error")
+
+    def action_leave(self, cleared: bool) -> None:
+        self.post_message(self.Left(cleared))
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed(event.value))
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Left(not event.value.strip()))

@@ -1,0 +1,53 @@
+"""What the leak browser has a worker thread do, so that no key ever waits for 200,000 records."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+from textual.worker import get_current_worker
+
+from memtui.leaks.arrange import Arrangement, Query, arrange
+from memtui.leaks.model import Cancelled, LeakTable, build_table
+from memtui.leaks.pattern import match_pattern
+from memtui_parsers.values import LeakReport
+
+# From this many records on, one full garbage collection over their frames stops the screen for half a second.
+FREEZE_FROM = 20_000
+
+# Textual writes a worker's function and result to its log by their repr(): neither may hold a report that has one.
+
+
+def table_work(report: LeakReport) -> Callable[[], LeakTable | None]:
+    """Work that makes the report's table; None when it was cancelled."""
+
+    def work() -> LeakTable | None:
+        worker = get_current_worker()
+        _spare_the_collector(report)
+        try:
+            table = build_table(report, lambda: worker.is_cancelled)
+        except Cancelled:
+            return None
+        _spare_the_collector(report)
+        return table
+
+    return work
+
+
+def rows_work(table: LeakTable, query: Query) -> Callable[[], Arrangement | None]:
+    """Work that filters, groups and sorts; None when it was cancelled."""
+
+    def work() -> Arrangement | None:
+        worker = get_current_worker()
+        try:
+            return arrange(table, query, match_pattern, lambda: worker.is_cancelled)
+        except Cancelled:
+            return None
+
+    return work
+
+
+def _spare_the_collector(report: LeakReport) -> None:
+    """Records hold no cycles: they go when the last reference goes, and the collector need not walk them."""
+    if len(report.leaks) >= FREEZE_FROM:
+        gc.freeze()
