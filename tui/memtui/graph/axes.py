@@ -25,7 +25,7 @@ def tick_label(size_bytes: float, unit: int) -> str:
 def ticks(ceiling: int, rows: int) -> dict[int, float]:
     """The values to label, by row from the top: the value lies at the row's upper edge, or where none fits at the nearest.
 
-    Of the round steps with room for their labels the one whose values fall truest on edges wins, then the finest.
+    Of the round steps with room for their labels the one whose values fall truest on edges wins, then the one nearest to four labels.
     """
     unit = 0
     while unit < len(_UNITS) - 1 and ceiling >= 1024 ** (unit + 1):
@@ -40,7 +40,7 @@ def ticks(ceiling: int, rows: int) -> dict[int, float]:
         edges = [n * step * rows / ceiling for n in range(1, int(ceiling / step + 1e-9) + 1)]
         error = max(abs(edge - round(edge)) for edge in edges)
         even = abs(ceiling / step - round(ceiling / step)) < 1e-9
-        candidates.append((error + (0 if even else 0.5), step))
+        candidates.append((error + (0 if even else 0.5) + abs(len(edges) - 4) / 20, step))
     found: dict[int, float] = {0: float(ceiling)}
     if candidates:
         _, step = min(candidates)
