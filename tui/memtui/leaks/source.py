@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from memtui_parsers.clean_text import clean
 
@@ -42,6 +45,11 @@ class Sources:
         self._files: dict[str, tuple[str, ...] | str] = {}
         self._rows: dict[str, Mapping[int, str]] = {}
 
+    @classmethod
+    def of_session(cls, folder: Path) -> Sources:
+        """What the session in ``folder`` has recorded, else the local files."""
+        return cls(partial(_recorded_in, folder))
+
     def around(self, file: str, line: int, before: int = 2, after: int = 1) -> Excerpt:
         """The lines from ``before`` above to ``after`` below ``line`` that there are. Never raises."""
         numbers = range(max(1, line - before), line + after + 1)
@@ -70,6 +78,25 @@ class Sources:
     def _forget(cache: dict[str, tuple[str, ...] | str] | dict[str, Mapping[int, str]]) -> None:
         while len(cache) > CACHED_FILES:
             del cache[next(iter(cache))]
+
+
+def _recorded_in(folder: Path, file: str) -> dict[int, str]:
+    """The session's lines of one file; none when it cannot be read now. No connection stays open between two looks."""
+    from memtui_profiler.errors import UserError
+    from memtui_profiler.session.reader import SessionReader
+    from memtui_profiler.session.rows import SourceLine
+    from memtui_profiler.session.writer import DATABASE
+
+    try:
+        reader = SessionReader(folder / DATABASE)
+    except UserError:
+        return {}
+    try:
+        return {row.line: row.text for row in reader.rows_of(SourceLine, "file", file)}
+    except sqlite3.Error:
+        return {}
+    finally:
+        reader.close()
 
 
 def _read(file: str) -> tuple[str, ...] | str:
