@@ -89,7 +89,9 @@ class FileTable:
         # Directory 0 is the compilation's own; version 5 writes it down, the older ones leave it to .debug_info.
         if first <= directory_index < len(self.directories) + first:
             parts.insert(0, self.directories[directory_index - first])
-        if compilation_directory and not parts[0].startswith("/"):
+        if not parts[0].startswith("/") and self.version >= 5 and self.directories:
+            parts.insert(0, self.directories[0])
+        if not parts[0].startswith("/") and compilation_directory:
             parts.insert(0, compilation_directory)
         return posixpath.normpath(posixpath.join(*parts)) if any(parts) else None
 

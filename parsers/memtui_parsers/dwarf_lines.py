@@ -19,6 +19,8 @@ from memtui_parsers.elf_sections import SectionReader, open_section, read_string
 from memtui_parsers.errors import ParseError
 
 MAX_PROGRAM_BYTES = 256 << 20
+# What an int in a C compiler holds; a number beyond it is damage.
+MAX_LINE = (1 << 31) - 1
 # A file that has nothing but damaged programs is given up after so many.
 MAX_DAMAGED = 1000
 
@@ -82,7 +84,7 @@ class _Found:
         for address, (file, line) in self.rows.items():
             path = paths[file]
             if path is not None:
-                yield address, path, line
+                yield address, path, line if 0 < line <= MAX_LINE else 0
 
 
 class _Search:
