@@ -67,21 +67,24 @@ class GraphSlice(Widget):
 
 
 class MemoryGraph(Widget, can_focus=True):
-    """RSS over time. show() gives it what is known; its actions move the reader's view, which is its only state of its own."""
+    """RSS over time. show() gives it what is known; its actions move the reader's view, which is its only state of its own.
+
+    Its colours are the variables of memtui.theme, so an application around it gives them defaults.
+    """
 
     DEFAULT_CSS = """
     MemoryGraph { layout: horizontal; overflow: hidden hidden; height: 1fr; }
-    MemoryGraph > .graph--in-use { color: $primary; }
-    MemoryGraph > .graph--kept { color: $accent; }
-    MemoryGraph > .graph--outside { color: $foreground 45%; }
-    MemoryGraph > .graph--anon { color: $secondary; }
-    MemoryGraph > .graph--file { color: $foreground 45%; }
+    MemoryGraph > .graph--in-use { color: $mem-in-use; }
+    MemoryGraph > .graph--kept { color: $mem-kept; }
+    MemoryGraph > .graph--outside { color: $mem-outside; }
+    MemoryGraph > .graph--anon { color: $mem-anon; }
+    MemoryGraph > .graph--file { color: $mem-file; }
     MemoryGraph > .graph--on-band { color: $background; }
-    MemoryGraph > .graph--ghost { color: $foreground 75%; }
-    MemoryGraph > .graph--limit { color: $error; }
-    MemoryGraph > .graph--mark { color: $success; }
-    MemoryGraph > .graph--axis { color: $foreground 35%; }
-    MemoryGraph > .graph--label { color: $foreground 60%; }
+    MemoryGraph > .graph--ghost { color: $mem-ghost; }
+    MemoryGraph > .graph--limit { color: $mem-limit; }
+    MemoryGraph > .graph--mark { color: $mem-mark; }
+    MemoryGraph > .graph--axis { color: $faint; }
+    MemoryGraph > .graph--label { color: $muted; }
     MemoryGraph > .graph--now { color: $foreground; text-style: bold; }
     MemoryGraph > .graph--crosshair { color: $foreground; }
     MemoryGraph > .graph--readout { color: $foreground; background: $panel; }
