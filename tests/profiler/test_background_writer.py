@@ -2,6 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from memtui_profiler.session.background import BackgroundWriter
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Event, Sample

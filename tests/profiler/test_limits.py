@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from memtui_profiler.limits import Limit, MemoryLimits
 
 GIB = 1 << 30

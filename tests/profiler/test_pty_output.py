@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from memtui_profiler import pty_output
 from memtui_profiler.pty_output import OutputLog, open_terminal, output_files, read_available
 from tests.fixtures.waiting import until

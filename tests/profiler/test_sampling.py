@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from memtui_profiler.descendants import children_of, descendants_of
 from memtui_profiler.sampling import ProcessSampler
 from tests.fixtures.waiting import until

@@ -2,6 +2,7 @@ from collections.abc import Collection
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from memtui_profiler.stop import CHECK_GRACE_S, GRACE_S, Progress, Step, advance, escalate
 
 
