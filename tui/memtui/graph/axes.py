@@ -22,14 +22,18 @@ def tick_label(size_bytes: float, unit: int) -> str:
     return f"{text}{_UNITS[unit]}"
 
 
+def _unit(ceiling: int) -> int:
+    """The largest power of 1024 that ``ceiling`` reaches: all labels of a scale are in one unit."""
+    return min(len(_UNITS) - 1, max(0, ceiling.bit_length() - 1) // 10)
+
+
 def ticks(ceiling: int, rows: int) -> dict[int, float]:
     """The values to label, by row from the top: the value lies at the row's upper edge, or where none fits at the nearest.
 
-    Of the round steps with room for their labels the one whose values fall truest on edges wins, then the one nearest to four labels.
+    Of the round steps with room for their labels the one whose values fall truest on edges wins, as long as it makes
+    about four of them.
     """
-    unit = 0
-    while unit < len(_UNITS) - 1 and ceiling >= 1024 ** (unit + 1):
-        unit += 1
+    unit = _unit(ceiling)
     candidates: list[tuple[float, float]] = []
     base = 1024**unit
     magnitude = 10.0 ** math.floor(math.log10(max(ceiling / base, 1)))
@@ -52,10 +56,7 @@ def ticks(ceiling: int, rows: int) -> dict[int, float]:
 
 
 def draw_scale(grid: Grid, rows: int, ceiling: int, look: Charset) -> None:
-    unit = 0
-    while unit < len(_UNITS) - 1 and ceiling >= 1024 ** (unit + 1):
-        unit += 1
-    values = ticks(ceiling, rows)
+    unit, values = _unit(ceiling), ticks(ceiling, rows)
     for row in range(rows):
         stem = look.axis if row not in values else look.axis_top if row == 0 else look.tick
         write(grid, row, GUTTER - 1, stem, Ink.AXIS)
