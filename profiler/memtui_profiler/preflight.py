@@ -163,4 +163,6 @@ def _notes(
         )
     if mode == CHECK_OFF and environment.get("HEAPCHECK") is not None:
         notes.append("HEAPCHECK of your environment is not passed on: --check says off")
+    if mode != CHECK_OFF and environment.get("HEAP_CHECK_IDENTIFY_LEAKS", "")[:1] in tuple("tTyY1"):
+        notes.append("HEAP_CHECK_IDENTIFY_LEAKS is set: gperftools 2.10 aborts a target that leaks then")
     return tuple(notes)

@@ -78,8 +78,11 @@ class ProgramFacts:
     notes: tuple[str, ...]
 
 
-# Measured on 2.10: with tcmalloc linked in, a static program says "No shared libs detected" and turns the checker off.
 STATIC_PROGRAM = Obstacle(
+    "it is statically linked: no loader takes LD_PRELOAD", "link it dynamically, or with tcmalloc in it"
+)
+# Measured on 2.10: with tcmalloc linked in, a static program says "No shared libs detected" and turns the checker off.
+STATIC_CHECK = Obstacle(
     "it is statically linked: no loader takes LD_PRELOAD, and the heap checker turns itself off", "link it dynamically"
 )
 
@@ -114,7 +117,7 @@ def look_at(target: Target, environment: Mapping[str, str]) -> ProgramFacts:
         tcmalloc=tcmalloc,
         other_allocator=other,
         preload_obstacle=preload,
-        check_obstacle=secured or tracing or (STATIC_PROGRAM if facts is not None and facts.is_static else None),
+        check_obstacle=secured or tracing or (STATIC_CHECK if facts is not None and facts.is_static else None),
         rate_obstacle=tracing,
         notes=tuple(notes),
     )
