@@ -97,8 +97,8 @@ def _place(solid: Solid, band: Band, needed: int, between: tuple[int, int]) -> t
         return None
     rows = [row for row, _, _ in runs]
     middle = (min(rows) + max(rows)) / 2
-    # Wide enough is as good as wider; then the row nearest to the middle, then the widest run.
-    return max(runs, key=lambda run: (min(run[2], needed * 2), -abs(run[0] - middle), run[2]))
+    # Room at both ends is worth less than a place in the middle, which reads as the name of the whole band.
+    return max(runs, key=lambda run: (min(run[2] - needed, 6) - 2 * abs(run[0] - middle), run[2]))
 
 
 def draw_ghost_name(

@@ -11,6 +11,7 @@ from memtui_profiler.series import LEVELS, WIDTHS_S, column_of
 
 DEFAULT_LEVEL = WIDTHS_S.index(1.0)
 HEAD_ROOM = 12  # columns kept free at the right of the head: for '▲now' and the window's length
+WHOLE_ROOM = 4  # the same where all is shown: the width matters more than the length's label
 SLOWEST_SCROLL_S = 15.0  # windows that would jump more often than this scroll instead
 
 # The distance of the time labels for each width of the ladder: always whole columns, and room for the label between them.
@@ -88,7 +89,8 @@ def _following_first(level: int, head: int, columns: int) -> int:
 
 def whole_level(now_s: float, columns: int) -> int:
     """The narrowest level on which the whole session fits."""
-    fits = (level for level in range(LEVELS) if column_of(now_s, WIDTHS_S[level]) < usable(columns))
+    room = max(1, columns - WHOLE_ROOM)
+    fits = (level for level in range(LEVELS) if column_of(now_s, WIDTHS_S[level]) < room)
     return next(fits, LEVELS - 1)
 
 
@@ -97,7 +99,9 @@ def window(view: View, now_s: float, columns: int) -> Window:
     until_s = now_s if view.held_s is None else view.held_s
     level = whole_level(until_s, columns) if view.whole else view.level
     head = column_of(until_s, WIDTHS_S[level])
-    if view.held_s is None or view.whole:
+    if view.whole and head < columns:
+        return Window(level, 0, columns, head)
+    if view.held_s is None:
         return Window(level, _following_first(level, head, columns), columns, head)
     return Window(level, max(0, min(view.first, head)), columns, head)
 
