@@ -1,0 +1,434 @@
+"""The viewer: follows a session, shows it, and sends what the user wants to the recorder. It measures nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.worker import Worker, WorkerState
+
+from memtui import theme
+from memtui.charset import glyphs_for
+from memtui.commander import Commander, Control
+from memtui.controller import Loaded, SessionFollower, load_samples_apart
+from memtui.dialogs import Dialogs
+from memtui.graph.widget import MemoryGraph
+from memtui.keymap import KEYS, bindings
+from memtui.pane_stack import PaneStack
+from memtui.pending import PendingControls, next_half
+from memtui.screen_layout import (
+    CONTROLS_COLUMNS,
+    FULL_COLUMNS,
+    FULL_ROWS,
+    TALL_ROWS,
+    WIDE_COLUMNS,
+    boxed,
+    graph_rows,
+)
+from memtui.session_views import RECORDER_GONE, GraphFeed, following, report_work, tabs
+from memtui.state import Activity, SessionState, activity
+from memtui.status_line import StatusLine, Tone, no_recorder, refusal
+from memtui.widgets.controls import Controls
+from memtui.widgets.figures_line import figures_line
+from memtui.widgets.footer import KeyFooter
+from memtui.widgets.header import header
+from memtui.widgets.line import Line
+from memtui.widgets.rate_slider import RateSlider
+from memtui.widgets.tab_bar import TabBar
+from memtui.widgets.verdicts import Verdicts
+from memtui_parsers.values import LeakReport
+
+POLL_S = 0.25
+# Names arrive in many rows: a report is read anew for them no oftener than this.
+SYMBOLS_EVERY_S = 2.0
+
+LEFT, ENDED = "left", "ended"
+
+# From how many columns and rows on the style sheet's classes hold; screen_layout shares out the rows by the same bounds.
+WIDTHS = [(0, "-slim"), (FULL_COLUMNS, "-full"), (WIDE_COLUMNS, "-wide")]
+HEIGHTS = [(0, "-low"), (FULL_ROWS, "-high"), (TALL_ROWS, "-tall")]
+
+
+class MemtuiApp(App[str]):
+    """Shows the session in ``session_folder``, live or finished.
+
+    The result of run() is ``left`` (the target runs on without us) or ``ended``. ``connect`` makes the line to the recorder;
+    ``clock`` gives Unix time. Raises UserError when the folder holds no session.
+    """
+
+    TITLE = "memtui"
+    CSS_PATH = "style.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = ""
+    ESCAPE_TO_MINIMIZE = False
+    BINDINGS: ClassVar[list[BindingType]] = bindings()
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
+
+    def __init__(
+        self,
+        session_folder: Path,
+        *,
+        ascii: bool = False,
+        light: bool = False,
+        start_paused: bool = False,
+        clock: Callable[[], float] = time.time,
+        connect: Callable[[Path], Control] | None = None,
+    ) -> None:
+        self.glyphs = glyphs_for(ascii=ascii)
+        # Before Textual reads the style sheet, whose variables are the theme's.
+        super().__init__()
+        self.register_theme(theme.DARK)
+        self.register_theme(theme.LIGHT)
+        self.theme = (theme.LIGHT if light else theme.DARK).name
+        self.folder = session_folder
+        self._clock = clock
+        self._follower = SessionFollower(session_folder)
+        self._commander = Commander(_connect(session_folder) if connect is None else connect(session_folder))
+        self._feed = GraphFeed(ascii=ascii)
+        self.state: SessionState = self._follower.poll(clock(), live=self._commander.connected)
+        self.pending: PendingControls = following(None, self.state.run)
+        self._shown_second = -1
+        self._shown_for: object = None
+        self._notice: StatusLine | None = None
+        self._quitting = False
+        self._start_paused = start_paused
+        self._report: tuple[int, LeakReport] | None = None
+        self._report_wanted: tuple[int, int, bool] | None = None
+        self._report_asked_s = float("-inf")
+        self.dialogs = Dialogs(self)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """What the style sheet needs before a theme of ours is chosen."""
+        return dict(theme.DARK.variables)
+
+    def compose(self) -> ComposeResult:
+        yield Line(id="header")
+        yield Line(id="figures")
+        with Container(id="upper"):
+            with Container(id="graph-box") as box:
+                box.border_title = "Memory"
+                yield MemoryGraph(id="graph")
+            controls = Controls(glyphs=self.glyphs, id="controls")
+            controls.border_title = "Controls"
+            yield controls
+        yield Verdicts(glyphs=self.glyphs, id="verdicts")
+        yield TabBar(glyphs=self.glyphs, id="tabs")
+        yield PaneStack(self._follower.recorded_lines, glyphs=self.glyphs, id="panes")
+        yield KeyFooter(id="footer")
+
+    def on_mount(self) -> None:
+        self.screen.set_class(self.glyphs.ascii, "-ascii")
+        self._lay_out()
+        self._show_state()
+        if self._start_paused:
+            self._graph.action_toggle_pause()
+        self.set_interval(POLL_S, self._tick)
+        self.call_after_refresh(self._first_frame_is_up)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            # Only a main thread can: a test's loop may be in another.
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, self.detach)
+
+    async def _first_frame_is_up(self) -> None:
+        """What the first frame need not wait for."""
+        if not self._follower.ready:
+            self.run_worker(partial(load_samples_apart, self.folder), group="samples", thread=True)
+        await self._panes.show_tab("leaks")
+        self._show_state()
+        if not self.state.live and self.state.report is not None:
+            self._panes.focus_pane()
+        else:
+            self._graph.focus()
+
+    # What is on the screen
+
+    @property
+    def _graph(self) -> MemoryGraph:
+        return self.screen_stack[0].query_one(MemoryGraph)
+
+    @property
+    def _panes(self) -> PaneStack:
+        return self.screen_stack[0].query_one(PaneStack)
+
+    @property
+    def verdicts(self) -> tuple[StatusLine, ...]:
+        """The lines above the panes, what is most urgent first."""
+        lines: list[StatusLine] = []
+        if self._notice is not None:
+            lines.append(self._notice)
+        if (under_way := self._activity()) is not None:
+            hint = ("t", "again: kill") if under_way.stopping else ("", "")
+            lines.append(StatusLine(self.glyphs.waiting, "WAIT", under_way.sentence, Tone.WARN, *hint))
+        if self._commander.lost and self.state.run is not None and not self.state.run.ended:
+            lines.append(RECORDER_GONE)
+        return (*lines, *self.state.diagnoses)
+
+    def _activity(self) -> Activity | None:
+        return activity(self.state, relaunching=self._commander.waits_for("relaunch"))
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        width, height = self.size
+        main = self.screen_stack[0]
+        upper = main.query_one("#upper")
+        rows = graph_rows(width, height)
+        if boxed(width, height):
+            rows += 2
+        elif FULL_COLUMNS <= width < WIDE_COLUMNS and height >= FULL_ROWS:
+            rows += 1
+        upper.styles.height = "1fr" if main.has_class("-zoom-graph") else rows
+        self._shown_for = None
+        self._show_state()
+
+    def _tick(self) -> None:
+        for outcome in self._commander.poll():
+            if outcome.error is not None:
+                self._notice = refusal(outcome.error)
+        before = self.state.run
+        self.state = self._follower.poll(self._clock(), live=self._commander.connected)
+        run = self.state.run
+        if run is not None and (before is None or before.number != run.number):
+            self.pending = following(self.pending if before is not None else None, run)
+        self._ask_for_report()
+        self._show_state()
+        if self._quitting and self.state.finished:
+            self.exit(ENDED)
+
+    def _show_state(self) -> None:
+        """Bring the state up: the graph at every look, figures once a second or when more than figures has changed."""
+        state = self.state
+        self._graph.show(self._feed.state(state))
+        self._panes.show_state(state, self._report)
+        marker = (state.runs and [(r.number, r.end, r.settled, r.pid) for r in state.runs], state.report, self.pending)
+        shown_for = (marker, self.verdicts, self._panes.active, self._panes.caption, len(state.events), state.live)
+        if shown_for == self._shown_for and int(state.now_s) == self._shown_second:
+            return
+        self._shown_for, self._shown_second = shown_for, int(state.now_s)
+        width, height = self.size
+        main = self.screen_stack[0]
+        under_way = self._activity()
+        busy = "" if under_way is None else "stopping" if under_way.stopping else "starting"
+        main.query_one("#header", Line).show(header(state, self.glyphs, width, busy=busy))
+        main.query_one("#figures", Line).show(figures_line(state, self.glyphs, width))
+        in_box = boxed(width, height)
+        main.query_one(Controls).show(
+            self.pending,
+            wide=width >= WIDE_COLUMNS,
+            width=CONTROLS_COLUMNS - (2 if in_box else 0),
+            live=state.live,
+            running=state.running,
+        )
+        main.query_one(Verdicts).show(self.verdicts)
+        main.query_one(TabBar).show(tabs(state), self._panes.active, aside=self._panes.caption, boxed=in_box)
+        main.query_one(KeyFooter).show(live=state.live, tab=self._panes.active)
+
+    def _ask_for_report(self) -> None:
+        report = self.state.report
+        work = report_work(self.state)
+        if report is None or work is None:
+            return
+        wanted = (report.id, report.symbols, report.symbolized)
+        if wanted == self._report_wanted:
+            return
+        now = time.monotonic()
+        only_names = self._report_wanted is not None and self._report_wanted[0] == report.id and not report.symbolized
+        if only_names and now - self._report_asked_s < SYMBOLS_EVERY_S:
+            return
+        self._report_wanted, self._report_asked_s = wanted, now
+        self.run_worker(work, group="report", thread=True, exclusive=True)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is not WorkerState.SUCCESS:
+            return
+        if event.worker.group == "samples" and isinstance(event.worker.result, Loaded):
+            self._follower.start_from(event.worker.result)
+        elif event.worker.group == "report" and isinstance(event.worker.result, tuple):
+            self._report = event.worker.result
+            self._show_state()
+
+    # Keys
+
+    async def press(self, shown: str) -> None:
+        """Do what a key does that is named on the screen, for a click on it."""
+        shown = "+" if shown == "-+" else shown
+        key = next((key for key in KEYS if key.shown == shown and key.action), None)
+        if key is not None:
+            await self.run_action(key.action)
+
+    async def on_verdicts_pressed(self, event: Verdicts.Pressed) -> None:
+        await self.press(event.key)
+
+    async def on_controls_pressed(self, event: Controls.Pressed) -> None:
+        await self.press(event.key)
+
+    async def on_key_footer_pressed(self, event: KeyFooter.Pressed) -> None:
+        await self.press(event.key)
+
+    async def on_tab_bar_activated(self, event: TabBar.Activated) -> None:
+        await self.action_show_tab(event.tab)
+
+    def on_rate_slider_changed(self, event: RateSlider.Changed) -> None:
+        if self._may("change the rate"):
+            self.set_pending(self.pending.with_rate(event.value))
+        else:
+            self._shown_for = None
+            self._show_state()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if len(self.screen_stack) > 1:
+            return action in {"quit", "focus_next", "focus_previous"}
+        if action == "graph" and parameters and str(parameters[0]).startswith(("crosshair", "pan")):
+            return self._graph.has_focus
+        if action == "leaks":
+            return self._panes.active == "leaks"
+        return True
+
+    async def action_show_tab(self, tab: str) -> None:
+        await self._panes.show_tab(tab)
+        self.screen.remove_class("-zoom-graph")
+        self._lay_out()
+        self._panes.focus_pane()
+
+    async def action_leaks(self, name: str) -> None:
+        await self._panes.leak_action(name)
+        self._show_state()
+
+    async def action_graph(self, name: str) -> None:
+        await self.run_action(name, self._graph)
+
+    def action_maximise(self) -> None:
+        screen = self.screen
+        if screen.has_class("-zoom-graph") or screen.has_class("-zoom-pane"):
+            screen.remove_class("-zoom-graph", "-zoom-pane")
+        else:
+            on_pane = self.focused is not None and self._panes in self.focused.ancestors
+            screen.add_class("-zoom-pane" if on_pane else "-zoom-graph")
+        self._lay_out()
+
+    async def action_back(self) -> None:
+        """Close what is open, one thing a time: a refusal, a step into the leaks, the zoom, what is pending."""
+        if self._notice is not None:
+            self._notice = None
+        elif self._panes.back():
+            pass
+        elif self.screen.has_class("-zoom-graph") or self.screen.has_class("-zoom-pane"):
+            self.action_maximise()
+        elif self.pending.changed:
+            self.pending = self.pending.reverted()
+        else:
+            self._graph.action_crosshair_off()
+        self._show_state()
+
+    def action_rate_step(self, direction: int) -> None:
+        if self._may("change the rate"):
+            self.set_pending(self.pending.with_rate(next_half(self.pending.shown_rate, direction)))
+
+    def set_pending(self, pending: PendingControls) -> None:
+        self.pending = pending
+        self._notice = None
+        self._show_state()
+
+    def action_check_picker(self) -> None:
+        if self._may("launch it with another check"):
+            self.dialogs.pick_check()
+
+    def action_rate_input(self) -> None:
+        if self._may("change the rate"):
+            self.dialogs.type_rate()
+
+    def action_help(self) -> None:
+        self.dialogs.show_help()
+
+    def action_why(self) -> None:
+        self.dialogs.show_why()
+
+    def action_relaunch(self) -> None:
+        if not self._may("relaunch the target"):
+            return
+        if self._commander.waits_for("relaunch") or self._stopping:
+            self.dialogs.offer_kill()
+            return
+        self._notice = None
+        self._commander.send("relaunch", mode=self.pending.shown_mode, release_rate=self.pending.wanted_rate)
+        self._show_state()
+
+    @property
+    def _stopping(self) -> bool:
+        under_way = self._activity()
+        return under_way is not None and under_way.stopping
+
+    def action_stop_target(self) -> None:
+        if not self._may("stop the target"):
+            return
+        if not self.state.running:
+            self.say(
+                StatusLine("○", "ENDED", "the target is not running; r launches it again", Tone.CALM, "r", "launch")
+            )
+        elif self._stopping:
+            self.dialogs.offer_kill()
+        else:
+            self.stop()
+
+    def stop(self) -> None:
+        self._notice = None
+        self._commander.send("stop")
+        self._show_state()
+
+    def kill(self) -> None:
+        self._commander.send("kill")
+
+    def say(self, line: StatusLine) -> None:
+        """A line that stays until the next command or esc."""
+        self._notice = line
+        self._show_state()
+
+    def _may(self, what: str) -> bool:
+        if self._commander.connected:
+            return True
+        self.say(no_recorder(what))
+        return False
+
+    # The end
+
+    async def action_quit(self) -> None:
+        if self.dialogs.asking:
+            return
+        if not self.state.running:
+            self.leave(ENDED)
+        elif self._stopping and self._quitting:
+            self.dialogs.offer_kill()
+        else:
+            self.dialogs.ask_quit()
+
+    def stop_and_quit(self) -> None:
+        self._quitting = True
+        if not self._stopping:
+            self.stop()
+
+    def leave(self, outcome: str) -> None:
+        self._commander.leave()
+        self._follower.close()
+        self.exit(outcome)
+
+    def detach(self) -> None:
+        """The terminal or whoever started us is gone: the target and its recording go on."""
+        self.leave(LEFT)
+
+
+def _connect(folder: Path) -> Control:
+    from memtui_profiler.control import ControlClient
+
+    return ControlClient(folder)

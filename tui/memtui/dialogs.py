@@ -1,0 +1,92 @@
+"""Opens the dialogs and brings their answers home; a dialog's module is imported when it is first opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memtui.state import lost_by_killing
+
+if TYPE_CHECKING:
+    from memtui.app import MemtuiApp
+
+
+class Dialogs:
+    def __init__(self, app: MemtuiApp) -> None:
+        self._app = app
+
+    @property
+    def asking(self) -> bool:
+        """Whether a question about stopping is open already."""
+        from memtui.screens.dialog import Choice
+
+        return isinstance(self._app.screen, Choice)
+
+    def pick_check(self) -> None:
+        from memtui.screens.check_picker import CheckPicker
+
+        app = self._app
+
+        def chosen(mode: str | None) -> None:
+            if mode is not None:
+                app.set_pending(app.pending.with_mode(str(mode)))
+                if isinstance(mode, CheckPicker.Relaunch):
+                    app.action_relaunch()
+
+        app.push_screen(CheckPicker(app.state, app.pending, glyphs=app.glyphs), chosen)
+
+    def type_rate(self) -> None:
+        from memtui.screens.rate_input import RateInput
+
+        app = self._app
+
+        def typed(rate: float | None) -> None:
+            if rate is not None:
+                app.set_pending(app.pending.with_rate(rate))
+
+        app.push_screen(RateInput(app.pending.shown_rate, glyphs=app.glyphs), typed)
+
+    def show_help(self) -> None:
+        from memtui.screens.help import help_screen
+
+        self._app.push_screen(help_screen(self._app.glyphs))
+
+    def show_why(self) -> None:
+        from memtui.screens.why import why_screen
+
+        self._app.push_screen(why_screen(self._app.verdicts, self._app.glyphs))
+
+    def offer_kill(self) -> None:
+        from memtui.screens.dialog import Choice
+
+        app = self._app
+
+        def answered(answer: str | None) -> None:
+            if answer == "kill":
+                app.kill()
+
+        answers = (("wait", "w", "wait for it to end"), ("kill", "k", "kill it now (SIGKILL)"))
+        app.push_screen(Choice("Still ending", lost_by_killing(app.state), answers, glyphs=app.glyphs), answered)
+
+    def ask_quit(self) -> None:
+        from memtui.app import LEFT
+        from memtui.screens.dialog import Choice
+
+        app = self._app
+        run = app.state.run
+        if run is None:
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer == "stop":
+                app.stop_and_quit()
+            elif answer == "leave":
+                app.leave(LEFT)
+
+        check = f" Its {run.row.mode} check reports when it exits." if run.row.mode != "off" else ""
+        answers = (
+            ("stop", "s", "stop it, then quit"),
+            ("leave", "l", "leave it running; `memtui resume` comes back"),
+            ("stay", "y", "stay"),
+        )
+        question = f"The target runs: pid {run.pid}.{check}"
+        app.push_screen(Choice("Quit", question, answers, glyphs=app.glyphs), answered)

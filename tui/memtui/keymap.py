@@ -1,0 +1,239 @@
+"""Every key of memtui, once: the bindings, the footer, the help screen and the README's table are made from this table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
+
+
+class Context(str, Enum):
+    """Where a key counts. The values are the help screen's headings."""
+
+    TARGET = "The target"
+    VIEW = "The view"
+    LEAKS = "The leaks"
+    GRAPH = "The graph"
+    LISTS = "Lists and panes"
+    SLIDER = "The release rate, focused"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """``keys`` as Textual names them, comma separated, ``shown`` as people write them. ``footer``: its place there, 0 for none.
+
+    ``action`` is an action of the application; '' when the widget in focus has the key itself and it is listed here for help.
+    ``needs_recorder``: it acts on the target, so it means nothing in a finished session. ``priority``: it counts even while a
+    dialog or an input has the focus.
+    """
+
+    id: str
+    keys: str
+    shown: str
+    words: str
+    help: str
+    context: Context
+    action: str = ""
+    footer: int = 0
+    needs_recorder: bool = False
+    priority: bool = False
+
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "check",
+        "m",
+        "m",
+        "check",
+        "choose the heap check for the next launch",
+        Context.TARGET,
+        "check_picker",
+        3,
+        needs_recorder=True,
+    ),
+    Key(
+        "rate-down",
+        "minus,underscore",
+        "-",
+        "rate",
+        "release rate down to the next half",
+        Context.TARGET,
+        "rate_step(-1)",
+        needs_recorder=True,
+    ),
+    Key(
+        "rate-up",
+        "plus,equals_sign",
+        "+",
+        "rate",
+        "release rate up to the next half",
+        Context.TARGET,
+        "rate_step(1)",
+        2,
+        needs_recorder=True,
+    ),
+    Key(
+        "rate-type",
+        "R",
+        "R",
+        "type a rate",
+        "type a release rate, any decimal",
+        Context.TARGET,
+        "rate_input",
+        needs_recorder=True,
+    ),
+    Key(
+        "relaunch",
+        "r",
+        "r",
+        "relaunch",
+        "stop the target and start it with the mode and rate shown",
+        Context.TARGET,
+        "relaunch",
+        1,
+        needs_recorder=True,
+    ),
+    Key(
+        "stop",
+        "t",
+        "t",
+        "stop",
+        "stop the target; again: kill it",
+        Context.TARGET,
+        "stop_target",
+        4,
+        needs_recorder=True,
+    ),
+    Key("tab-leaks", "1", "1", "Leaks", "what leaked, and from which line", Context.VIEW, "show_tab('leaks')"),
+    Key("tab-output", "3", "3", "Output", "what the target prints", Context.VIEW, "show_tab('output')"),
+    Key("tab-events", "4", "4", "Events", "what happened, and when", Context.VIEW, "show_tab('events')"),
+    Key("tab-runs", "5", "5", "Runs", "the launches of the target, side by side", Context.VIEW, "show_tab('runs')"),
+    Key("why", "w", "w", "why", "the evidence behind the diagnosis", Context.VIEW, "why", 9),
+    Key("zoom-pane", "z", "z", "zoom", "give the focused pane the whole screen, and back", Context.VIEW, "maximise", 7),
+    Key("help", "question_mark", "?", "help", "this help", Context.VIEW, "help", 90),
+    Key("back", "escape", "esc", "back", "close, go back, drop what is pending", Context.VIEW, "back"),
+    Key("focus", "tab,shift+tab", "tab", "next pane", "the next pane, shift: the one before", Context.VIEW),
+    Key(
+        "quit",
+        "q",
+        "q",
+        "quit",
+        "quit: stop the target, leave it running, or stay; ctrl+q and ctrl+c too",
+        Context.VIEW,
+        "quit",
+        99,
+    ),
+    Key("quit-now", "ctrl+q,ctrl+c", "ctrl+q", "quit", "", Context.VIEW, "quit", priority=True),
+    Key("filter", "slash", "/", "find", "filter the list and its totals", Context.LEAKS, "leaks('filter')", 5),
+    Key("open", "enter", "enter", "stack", "the whole stack of the leak", Context.LEAKS, "leaks('open')", 6),
+    Key("sort", "o", "o", "sort", "sort by the next column", Context.LEAKS, "leaks('sort')", 10),
+    Key("group", "b", "b", "group", "group by stack, function, file or library", Context.LEAKS, "leaks('group')", 11),
+    Key("next-leak", "n", "n", "next", "the next leak", Context.LEAKS, "leaks('next_leak')"),
+    Key("previous-leak", "p", "p", "previous", "the leak before", Context.LEAKS, "leaks('previous_leak')"),
+    Key("pause", "space", "space", "pause", "pause the graph, and go on", Context.GRAPH, "graph('toggle_pause')", 8),
+    Key(
+        "zoom-out", "left_square_bracket", "[", "zoom out", "more time on the graph", Context.GRAPH, "graph('zoom_out')"
+    ),
+    Key("zoom-in", "right_square_bracket", "]", "zoom in", "less time on the graph", Context.GRAPH, "graph('zoom_in')"),
+    Key(
+        "crosshair-left",
+        "left",
+        "←",
+        "crosshair",
+        "read the values a column earlier",
+        Context.GRAPH,
+        "graph('crosshair_left')",
+    ),
+    Key(
+        "crosshair-right",
+        "right",
+        "→",
+        "crosshair",
+        "read the values a column later",
+        Context.GRAPH,
+        "graph('crosshair_right')",
+    ),
+    Key("pan-left", "shift+left", "shift ←", "pan", "move to earlier times", Context.GRAPH, "graph('pan_left')"),
+    Key("pan-right", "shift+right", "shift →", "pan", "move to later times", Context.GRAPH, "graph('pan_right')"),
+    Key(
+        "previous-mark",
+        "comma",
+        ",",
+        "previous mark",
+        "the crosshair on the mark before",
+        Context.GRAPH,
+        "graph('previous_mark')",
+    ),
+    Key(
+        "next-mark",
+        "full_stop",
+        ".",
+        "next mark",
+        "the crosshair on the next mark",
+        Context.GRAPH,
+        "graph('next_mark')",
+    ),
+    Key("whole", "0", "0", "all", "the whole session", Context.GRAPH, "graph('whole_session')"),
+    Key("follow", "end", "end", "now", "follow the present", Context.GRAPH, "graph('follow')"),
+    Key("ghost", "G", "G", "ghost", "hide or show the run before", Context.GRAPH, "graph('toggle_ghost')"),
+    Key("down-up", "", "j k", "down, up", "down and up, as the arrows do", Context.LISTS),
+    Key("first-last", "", "g G", "first, last", "the first and the last row", Context.LISTS),
+    Key("page", "", "pgdn pgup", "page", "a page down, a page up", Context.LISTS),
+    Key("slide", "", "← →", "by 0.5", "the rate by 0.5; with ctrl by 0.1", Context.SLIDER),
+    Key("slide-ends", "", "home end", "0, 10", "never release, and as much as the slider has", Context.SLIDER),
+)
+
+
+def bindings(keys: Iterable[Key] = KEYS) -> list[BindingType]:
+    """Textual bindings of all keys that the application answers itself, each with an id by which a user can remap it."""
+    from textual.binding import Binding
+
+    return [
+        Binding(
+            k.keys, k.action, k.words, show=False, key_display=k.shown, priority=k.priority, tooltip=k.help, id=k.id
+        )
+        for k in keys
+        if k.action
+    ]
+
+
+def footer_keys(*, live: bool, tab: str, width: int) -> tuple[tuple[str, str], ...]:
+    """(key, words) for the footer, in their order, as many as fit in ``width`` columns; help and quit always stay."""
+    chosen = [
+        k
+        for k in sorted((k for k in KEYS if k.footer), key=lambda k: k.footer)
+        if (live or not k.needs_recorder) and (tab == "leaks" or k.context is not Context.LEAKS)
+    ]
+    pairs = [("-+" if k.id == "rate-up" else k.shown, k.words, k.footer >= 90) for k in chosen]
+
+    def columns(pair: tuple[str, str, bool]) -> int:
+        return len(pair[0]) + len(pair[1]) + 3
+
+    room = width - 1 - sum(columns(p) for p in pairs if p[2])
+    fitting: list[tuple[str, str]] = []
+    for pair in pairs:
+        if not pair[2]:
+            if columns(pair) > room:
+                room = 0
+                continue
+            room -= columns(pair)
+        fitting.append(pair[:2])
+    return tuple(fitting)
+
+
+def help_sections() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """(heading, (key, what it does) ...) for the help screen."""
+    return tuple(
+        (context.value, tuple((k.shown, k.help) for k in KEYS if k.context is context and k.help))
+        for context in Context
+    )
+
+
+def markdown_table() -> str:
+    """The table of keys as README has it."""
+    rows = [f"| `{shown}` | {words} |" for _, keys in help_sections() for shown, words in keys]
+    return "\n".join(["| key | does |", "|---|---|", *rows]) + "\n"

@@ -1,0 +1,1 @@
+"""What the tabs show: output, events and runs."""

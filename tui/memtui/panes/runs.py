@@ -1,0 +1,64 @@
+"""The Runs tab: the launches of the target, side by side, so that a mode or a rate can be judged by what it changed."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from memtui.charset import UNICODE, Glyphs
+from memtui.figures import clock, prose
+from memtui.panes.rows import Rows
+from memtui.state import RunView, SessionState
+from memtui.widgets.line import fit
+from memtui.widgets.rate_slider import show_rate
+from memtui_parsers.clean_text import clean
+
+
+class RunsPane(Rows):
+    follows = True
+
+    def __init__(self, *, glyphs: Glyphs = UNICODE, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._glyphs = glyphs
+        self._state: SessionState | None = None
+        self._shown: tuple[RunView, ...] = ()
+        self._second = -1
+
+    def show(self, state: SessionState) -> None:
+        self._state = state
+        if self._shown != state.runs and len(self._shown) != len(state.runs):
+            self._shown = state.runs
+            self.rows_changed()
+        elif self._second != int(state.now_s):
+            self._shown = state.runs
+            self.refresh()
+        self._second = int(state.now_s)
+
+    @property
+    def row_count(self) -> int:
+        return len(self._shown)
+
+    def heading(self, width: int) -> Content:
+        return Content.styled(
+            f"  {'RUN':>3}  {'PID':>8}  {'CHECK':<10}  {'RATE':>5}   {'PEAK RSS':>9}   {'LASTED':<8}   END", "$muted"
+        )
+
+    def row(self, index: int, width: int) -> Content:
+        run = self._shown[index]
+        now_s = self._state.now_s if self._state is not None else 0.0
+        live = self._state is not None and self._state.live
+        rate = show_rate(run.rate) if run.row.release_rate is not None else f"({show_rate(run.rate)})"
+        end, colour = run.ending(), "$muted"
+        if not run.ended:
+            end, colour = ("running", "$good") if live else ("not watched to its end", "$muted")
+        elif run.end is not None and (run.end.signal or run.end.exit_code):
+            colour = "$bad"
+        allocator = clean(self._glyphs.plain(run.row.allocator), 60)
+        head = f"  {run.number:>3}  {run.pid:>8}  {run.row.mode:<10}  {rate:>5}   "
+        line = Content.assemble(
+            (head, "$foreground"),
+            (f"{prose(run.peak_rss_bytes):>9}", "bold $strong"),
+            (f"   {clock(run.seconds(now_s)):<8}   ", "$muted"),
+            (f"{end:<14}", colour),
+        )
+        room = width - line.cell_length - 3
+        return line + Content.styled(f"  {fit(allocator, room, self._glyphs.ellipsis)}", "$faint") if room > 8 else line

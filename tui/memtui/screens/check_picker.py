@@ -1,0 +1,190 @@
+"""The check picker: the modes at the left, what each does at the right, and the environment that the launch will get."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+
+from memtui.charset import UNICODE, Glyphs
+from memtui.pending import PendingControls
+from memtui.screens.dialog import Dialog
+from memtui.state import SessionState
+from memtui.widgets.line import Part, Text
+from memtui_parsers.clean_text import clean
+from memtui_profiler.checkers.base import ModeHelp
+from memtui_profiler.checkers.heapcheck import AS_IS_KNOBS, MODES, environment
+from memtui_profiler.request import format_rate
+from memtui_profiler.session.rows import CapabilityRow
+
+FIRST_LETTERS = {mode.name[0]: index for index, mode in reversed(list(enumerate(MODES)))}
+
+
+WIDTHS = [(0, "-narrow"), (100, "-wide")]
+
+
+class CheckPicker(Dialog[str]):
+    """Answers with a mode's name. A mode that cannot work here can be read, not chosen."""
+
+    CSS = """
+    CheckPicker > #box { width: 96; height: auto; max-height: 95%; padding: 1 2 0 2; }
+    CheckPicker #columns { layout: horizontal; height: auto; max-height: 100%; }
+    CheckPicker #modes { width: 24; height: 8; }
+    CheckPicker #explained { width: 1fr; height: auto; min-height: 8; max-height: 18; scrollbar-size-vertical: 1; }
+    CheckPicker #environment { margin: 1 0 0 0; color: $muted; }
+    CheckPicker.-narrow > #box { width: 100%; }
+    CheckPicker.-narrow #columns { layout: vertical; }
+    CheckPicker.-narrow #explained { width: 1fr; min-height: 3; height: auto; max-height: 9; }
+    CheckPicker.-narrow #environment { margin: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j,tab", "move(1)", "down", show=False),
+        Binding("up,k,shift+tab", "move(-1)", "up", show=False),
+        Binding("home,g", "light(0)", "first", show=False),
+        Binding("end,G", f"light({len(MODES) - 1})", "last", show=False),
+        Binding("enter", "choose", "choose", show=False),
+    ]
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+
+    class Relaunch(str):
+        """An answer that asks for the relaunch too."""
+
+    def __init__(self, state: SessionState, pending: PendingControls, *, glyphs: Glyphs = UNICODE) -> None:
+        super().__init__("Heap check", keys="enter choose   R choose and relaunch   esc leave", glyphs=glyphs)
+        self._state = state
+        self._pending = pending
+        names = [mode.name for mode in MODES]
+        self._lit = names.index(pending.shown_mode) if pending.shown_mode in names else 0
+        self._capabilities = {row.name: row for row in state.capabilities}
+        self._modes = Text(id="modes")
+        self._text = Text()
+        self._environment = Text(id="environment")
+
+    def body(self) -> list[Widget]:
+        return [Container(self._modes, VerticalScroll(self._text, id="explained"), id="columns"), self._environment]
+
+    def compose(self) -> ComposeResult:
+        yield from super().compose()
+        self._show()
+
+    @property
+    def mode(self) -> ModeHelp:
+        return MODES[self._lit]
+
+    def _blocked(self, mode: ModeHelp) -> CapabilityRow | None:
+        row = self._capabilities.get(mode.name)
+        return row if row is not None and not row.available else None
+
+    def _show(self) -> None:
+        self._modes.show(self._list())
+        self._text.show(self._explanation())
+        self._environment.show(self._environment_line())
+
+    def _list(self) -> Content:
+        lines = []
+        for index, mode in enumerate(MODES):
+            lit, blocked = index == self._lit, self._blocked(mode) is not None
+            mark = self.glyphs.cursor if lit else " "
+            style = "bold $strong" if lit else "$faint" if blocked else "$foreground"
+            state: Part = "  "
+            if blocked:
+                state = (f"{self.glyphs.cross} ", "$bad")
+            elif mode.name == self._pending.applied_mode:
+                state = (f"{self.glyphs.running} ", "$primary")
+            elif mode.name == self._pending.mode:
+                state = (f"{self.glyphs.thumb_pending} ", "$warn")
+            name = f"{mode.name:<12}"
+            lines.append(
+                Content.assemble((f"{mark} ", "$primary"), (f"{index + 1}  ", "bold $key"), state, (name, style))
+            )
+        return Content("\n").join(lines)
+
+    def _explanation(self) -> Content:
+        mode = self.mode
+        plain = self.glyphs.plain
+        parts: list[Part] = [(f"{mode.name}\n", "bold $strong"), f"{plain(mode.summary)}.\n\n"]
+        if (blocked := self._blocked(mode)) is not None:
+            parts += [
+                (f"{self.glyphs.cross} cannot work here: ", "bold $bad"),
+                f"{clean(plain(blocked.reason))}\n",
+                ("to mend it: ", "$muted"),
+                f"{clean(plain(blocked.remedy))}\n\n",
+            ]
+        parts.append((plain(mode.detail), "$muted"))
+        if mode.name == "as-is":
+            parts += self._knobs()
+        return Content.assemble(*parts)
+
+    def _knobs(self) -> list[Part]:
+        run = self._state.run
+        names: set[str] = set()
+        if run is not None:
+            names = {str(name) for name in json.loads(run.row.environment_names)} | set(json.loads(run.row.environment))
+        parts: list[Part] = []
+        for knob in AS_IS_KNOBS:
+            mine = knob.name in names
+            value = ("set by you", "bold $good") if mine else (f"default {knob.default}", "$muted")
+            parts += [
+                ("\n\n" if not parts else "\n"),
+                (knob.name, "$strong"),
+                " ",
+                value,
+                (f"\n  {knob.meaning}", "$faint"),
+            ]
+        return parts
+
+    def _environment_line(self) -> Content:
+        """Exactly what the next launch sets; the run's own number is in the folder's name."""
+        number = len(self._state.runs) + 1
+        wanted = environment(self.mode.name, self._state.run_folder(number), {})
+        if (rate := self._pending.wanted_rate) is not None:
+            wanted["TCMALLOC_RELEASE_RATE"] = format_rate(rate)
+        if not wanted:
+            return Content.styled("r sets nothing: HEAPCHECK is absent", "$muted")
+        parts: list[Part] = [("r sets  ", "$muted")]
+        for index, (name, value) in enumerate(wanted.items()):
+            parts += [
+                ("  " if index else ""),
+                (f"{name}=", "$muted"),
+                (clean(self.glyphs.plain(value), 200), "$strong"),
+            ]
+        return Content.assemble(*parts)
+
+    def action_move(self, by: int) -> None:
+        self.action_light((self._lit + by) % len(MODES))
+
+    def action_light(self, index: int) -> None:
+        self._lit = index
+        self._show()
+
+    def action_choose(self) -> None:
+        if self._blocked(self.mode) is None:
+            self.dismiss(self.mode.name)
+
+    def on_key(self, event: events.Key) -> None:
+        character = event.character or ""
+        if character.isdecimal() and 1 <= int(character) <= len(MODES):
+            event.stop()
+            self.action_light(int(character) - 1)
+        elif character == "R":
+            event.stop()
+            if self._blocked(self.mode) is None:
+                self.dismiss(self.Relaunch(self.mode.name))
+        elif character in FIRST_LETTERS:
+            event.stop()
+            self.action_light(FIRST_LETTERS[character])
+
+    def on_click(self, event: events.Click) -> None:
+        if event.widget is self._modes and event.y < len(MODES):
+            if event.y == self._lit:
+                self.action_choose()
+            else:
+                self.action_light(event.y)
+        else:
+            super().on_click(event)

@@ -1,0 +1,1 @@
+"""Widgets of one purpose each: they are handed frozen state and hold no model."""

@@ -1,0 +1,95 @@
+"""The tabs: names with their numbers and counts on one line, which is also the upper border of the pane below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from memtui.charset import UNICODE, Glyphs
+from memtui.widgets.line import Part, columns
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """``id`` is the pane's; ``number`` the key that shows it; ``count`` '' where there is nothing to count."""
+
+    id: str
+    number: str
+    name: str
+    count: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.number} {self.name}"
+
+
+class TabBar(Widget):
+    """Shows tabs, the active one lit; a click on one asks for it."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "TabBar { height: 1; width: 1fr; text-wrap: nowrap; }"
+
+    class Activated(Message):
+        """A tab was clicked."""
+
+        def __init__(self, tab_bar: TabBar, tab: str) -> None:
+            super().__init__()
+            self.tab_bar = tab_bar
+            self.tab = tab
+
+        @property
+        def control(self) -> TabBar:
+            return self.tab_bar
+
+    def __init__(self, *, glyphs: Glyphs = UNICODE, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._glyphs = glyphs
+        self._tabs: tuple[Tab, ...] = ()
+        self._active = ""
+        self._aside = ""
+        self._boxed = False
+        self._ends: list[tuple[int, str]] = []
+
+    def show(self, tabs: tuple[Tab, ...], active: str, *, aside: str = "", boxed: bool = False) -> None:
+        """``aside``: what the pane has to say of itself, at the right. ``boxed``: the line carries the box's corners."""
+        if (tabs, active, aside, boxed) != (self._tabs, self._active, self._aside, self._boxed):
+            self._tabs, self._active, self._aside, self._boxed = tabs, active, aside, boxed
+            self.refresh()
+
+    def render(self) -> Content:
+        glyphs = self._glyphs
+        width = self.content_size.width
+        parts: list[Part] = [(glyphs.corner_left + glyphs.rule, "$rule")] if self._boxed else []
+        used = 2 if self._boxed else 0
+        self._ends = []
+        for index, tab in enumerate(self._tabs):
+            if index:
+                parts.append((glyphs.separator, "$rule"))
+                used += 1
+            active = tab.id == self._active
+            label = f" {tab.number} {tab.name}"
+            count = f" {tab.count} " if tab.count else " "
+            style = "bold $strong" if active else "$muted"
+            parts += [(f" {tab.number} ", "bold $key"), (tab.name, f"{style} underline" if active else style)]
+            parts.append((count, "$primary" if active else "$faint"))
+            used += columns(label) + len(count)
+            self._ends.append((used, tab.id))
+        aside = f" {glyphs.plain(self._aside)} " if self._aside else ""
+        corner = glyphs.rule + glyphs.corner_right if self._boxed else ""
+        fill = width - used - columns(aside) - len(corner)
+        if fill < 1:
+            aside, fill = "", max(0, width - used - len(corner))
+        parts += [(glyphs.rule * fill, "$rule"), (aside, "$muted"), (corner, "$rule")]
+        return Content.assemble(*parts)
+
+    def on_click(self, event: events.Click) -> None:
+        begin = 2 if self._boxed else 0
+        for end, tab in self._ends:
+            if begin <= event.x < end:
+                self.post_message(self.Activated(self, tab))
+                return
+            begin = end
