@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _REPORTED = "blocks that only they point to are reported as leaks"
 
+STACKS_NOT_SEARCHED = f"The stacks of the threads were not searched: {_REPORTED}"
+
 # A part of the message as a pattern, and the sentence that its group goes into.
 _DOUBTS = (
     (
@@ -20,7 +22,7 @@ _DOUBTS = (
     ),
     ("Could not find thread stacks", f"The stacks of the threads were not found: {_REPORTED}"),
     (r"Thread stacks not found for (\d{1,9}) threads", f"The stacks of {{0}} threads were not found: {_REPORTED}"),
-    ("Not looking for thread stacks", f"The stacks of the threads were not searched: {_REPORTED}"),
+    ("Not looking for thread stacks", STACKS_NOT_SEARCHED),
     ("Memory region for stack at", f"A thread's stack lies where the checker does not know it: {_REPORTED}"),
     ("No shared libs detected", "The program looks static: the checker cannot tell the system's own blocks from leaks"),
     (

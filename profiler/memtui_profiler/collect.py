@@ -1,0 +1,244 @@
+"""Turns what the heap checker left, a .heap dump and a log, into the rows of a report. Runs in a worker process."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from memtui_parsers.clean_text import clean
+from memtui_parsers.errors import ParseError
+from memtui_parsers.heap_text import is_whole, parse_heap, scale_sampled
+from memtui_parsers.heapcheck_log import HeapcheckLog, check_sentence, parse_heapcheck_log, report_from_log
+from memtui_parsers.heapcheck_notes import STACKS_NOT_SEARCHED
+from memtui_parsers.values import HeapProfile, LeakKind, LeakReport, ReportStatus
+from memtui_profiler.debug_files import open_regular
+from memtui_profiler.errors import UserError
+from memtui_profiler.report_modules import ModuleFinder, Place
+from memtui_profiler.session.reader import pack_stack
+from memtui_profiler.session.rows import Leak, LeakFrame, ModuleRow, ReportEnd, ReportNote, Row, Symbol, SymbolsEnd
+from memtui_profiler.symbolize import symbolize
+
+DRACONIAN = "draconian"
+HEAPPROFILE = "heapprofile"
+MAX_INTEGER = (1 << 63) - 1  # SQLite's
+
+
+@dataclass(frozen=True, slots=True)
+class CollectRequest:
+    """One report to read: ``dump`` is a .heap file, ``log`` the captured stderr; None: there is none.
+
+    ``extra_maps`` are lines of /proc/PID/maps seen earlier in the run, oldest first: for what was unloaded before the dump.
+    """
+
+    report: int
+    checker: str
+    mode: str
+    pid: int | None = None
+    argv: tuple[str, ...] = ()
+    dump: str | None = None
+    log: str | None = None
+    sysroot: str | None = None
+    extra_maps: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> CollectRequest:
+        fields = json.loads(text)
+        return cls(**{**fields, "argv": tuple(fields["argv"]), "extra_maps": tuple(fields["extra_maps"])})
+
+
+def collect(request: CollectRequest) -> Iterator[Row]:
+    """Rows of report ``request.report``: modules, frames, leaks (largest first), notes and the end; then names as they come.
+
+    Times are 0.0, the recorder fills them in. Raises UserError when neither dump nor log can be read as what it should be.
+    """
+    log = _read_log(request.log)
+    if request.dump is None:
+        yield from _from_log(request, log, "")
+        return
+    try:
+        with open_regular(str(Path(request.dump).absolute())) as stream:
+            profile = parse_heap(stream)
+    except (OSError, ParseError) as error:
+        why = f"the dump {clean(request.dump)} cannot be read: {getattr(error, 'strerror', None) or error}"
+        yield from _from_log(request, log, why)
+        return
+    yield from _from_dump(request, profile, log)
+
+
+def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog) -> Iterator[Row]:
+    report = request.report
+    whole = is_whole(profile)
+    profile = scale_sampled(profile)
+    finder = ModuleFinder(
+        profile.mappings, request.extra_maps, None if request.sysroot is None else Path(request.sysroot)
+    )
+    frames, leaks = _stacks(report, profile, finder)
+    modules = [
+        ModuleRow(report=report, ordinal=ordinal, path=module.path, build_id=module.build_id)
+        for ordinal, module in enumerate(finder.modules)
+    ]
+    for module in modules:
+        yield ModuleRow(report=report, ordinal=module.ordinal, path=clean(module.path), build_id=module.build_id)
+    yield from frames
+    kind = _kind(request, profile).value
+    total_bytes = total_objects = 0
+    for stack, (size_bytes, objects) in sorted(leaks.items(), key=lambda item: item[1], reverse=True):
+        total_bytes += size_bytes
+        total_objects += objects
+        yield Leak(report=report, size_bytes=_fit(size_bytes), objects=_fit(objects), kind=kind, stack=stack)
+    said = [*profile.notes, *_homeless(profile, frames), *_log_notes(request, log)]
+    yield from _notes(report, said)
+    status = ReportStatus.COMPLETE if whole else ReportStatus.TRUNCATED
+    yield _end(report, status, total_bytes, total_objects)
+    # What the finder could not read is what the symbols will say too, in the same words.
+    later = list(finder.notes)
+    readable = {m.ordinal for m, loaded in zip(modules, finder.modules, strict=True) if loaded.facts is not None}
+    yield from symbolize(
+        report,
+        [m for m in modules if m.ordinal in readable],
+        [f for f in frames if f.module in readable],
+        sysroot=None if request.sysroot is None else Path(request.sysroot),
+        notes=later,
+    )
+    yield from _notes(report, [note for note in later if note not in said])
+    yield SymbolsEnd(at_s=0.0, report=report)
+
+
+def _stacks(
+    report: int, profile: HeapProfile, finder: ModuleFinder
+) -> tuple[list[LeakFrame], dict[bytes, tuple[int, int]]]:
+    """Each address once, and (bytes, objects) by packed stack, the allocator's own frames gone from the leaf end."""
+    frames: list[LeakFrame] = []
+    ordinals: dict[int, int] = {}
+    places: dict[int, Place] = {}
+    leaks: dict[bytes, tuple[int, int]] = {}
+    for entry in profile.entries:
+        if not (entry.inuse_objects or entry.inuse_bytes):
+            continue  # allocated once and freed: a heap profile has these
+        stack = array("I")
+        for address in entry.addresses:
+            place = places.get(address)
+            if place is None:
+                place = places[address] = finder.place(address)
+            if place.allocator and not stack:
+                continue
+            ordinal = ordinals.get(address)
+            if ordinal is None:
+                ordinal = ordinals[address] = len(frames)
+                offset = None if place.offset is None else hex(place.offset)
+                frames.append(
+                    LeakFrame(report=report, ordinal=ordinal, address=hex(address), module=place.module, offset=offset)
+                )
+            stack.append(ordinal)
+        packed = stack.tobytes()
+        size_bytes, objects = leaks.get(packed, (0, 0))
+        leaks[packed] = (size_bytes + entry.inuse_bytes, objects + entry.inuse_objects)
+    return frames, leaks
+
+
+def _homeless(profile: HeapProfile, frames: list[LeakFrame]) -> list[str]:
+    count = sum(frame.module is None for frame in frames) if profile.mappings else 0
+    where = "in no file that was loaded: an unloaded library, or code made at run time"
+    return [f"{count} {'address lies' if count == 1 else 'addresses lie'} {where}"] if count else []
+
+
+def _from_log(request: CollectRequest, log: HeapcheckLog, why: str) -> Iterator[Row]:
+    """What the log alone says; ``why`` the dump is not there, '' when there is none."""
+    try:
+        found = report_from_log(log, mode=request.mode)
+    except ParseError as error:
+        todo = "run the check again" if request.dump else "give memtui the output of a program under HEAPCHECK"
+        raise UserError("no leak report", why or str(error), todo) from error
+    notes = [why, *found.notes] if why else list(found.notes)
+    yield from _log_rows(request.report, found)
+    yield from _notes(request.report, _without_noise(notes, request.mode))
+    yield _end(request.report, found.status, found.total_bytes, found.total_objects)
+    yield from _log_symbols(request.report, found)
+    yield SymbolsEnd(at_s=0.0, report=request.report)
+
+
+def _log_addresses(found: LeakReport) -> dict[int, tuple[int, str | None]]:
+    """Ordinal and symbol of each address of the log."""
+    addresses: dict[int, tuple[int, str | None]] = {}
+    for leak in found.leaks:
+        for frame in leak.stack:
+            addresses.setdefault(frame.address, (len(addresses), frame.function))
+    return addresses
+
+
+def _log_rows(report: int, found: LeakReport) -> Iterator[Row]:
+    addresses = _log_addresses(found)
+    for address, (ordinal, _) in addresses.items():
+        yield LeakFrame(report=report, ordinal=ordinal, address=hex(address), module=None, offset=None)
+    for leak in found.leaks:
+        stack = pack_stack([addresses[frame.address][0] for frame in leak.stack])
+        kind = leak.kind.value
+        yield Leak(report=report, size_bytes=_fit(leak.size_bytes), objects=_fit(leak.objects), kind=kind, stack=stack)
+
+
+def _log_symbols(report: int, found: LeakReport) -> Iterator[Symbol]:
+    for ordinal, name in _log_addresses(found).values():
+        if name:
+            yield Symbol(
+                report=report,
+                frame=ordinal,
+                depth=0,
+                function=name,
+                linkage_name=None,
+                file=None,
+                line=None,
+                inlined=0,
+            )
+
+
+def _read_log(path: str | None) -> HeapcheckLog:
+    if path is None:
+        return HeapcheckLog()
+    try:
+        with open_regular(str(Path(path).absolute())) as stream:
+            return parse_heapcheck_log(stream)
+    except OSError:
+        return HeapcheckLog()  # only a hint; a report that needs it says so
+
+
+def _log_notes(request: CollectRequest, log: HeapcheckLog) -> list[str]:
+    verdicts = [check_sentence(check) for check in log.checks if not check.leaked_objects]
+    return _without_noise([*log.notes, *verdicts], request.mode)
+
+
+def _without_noise(notes: list[str], mode: str) -> list[str]:
+    """Draconian reports what stacks point to because it was asked to: no cause for doubt."""
+    return [note for note in notes if not (mode == DRACONIAN and note == STACKS_NOT_SEARCHED)]
+
+
+def _kind(request: CollectRequest, profile: HeapProfile) -> LeakKind:
+    if profile.kind.startswith("growth"):
+        return LeakKind.GROWTH
+    if request.checker == HEAPPROFILE or profile.kind != HEAPPROFILE:
+        return LeakKind.IN_USE
+    return LeakKind.NOT_FREED if request.mode == DRACONIAN else LeakKind.UNREACHABLE
+
+
+def _notes(report: int, texts: list[str]) -> Iterator[ReportNote]:
+    for text in dict.fromkeys(map(clean, texts)):
+        yield ReportNote(report=report, text=text)
+
+
+def _end(report: int, status: ReportStatus, total_bytes: int, total_objects: int) -> ReportEnd:
+    return ReportEnd(
+        at_s=0.0,
+        report=report,
+        status=status.value,
+        total_bytes=_fit(total_bytes),
+        total_objects=_fit(total_objects),
+    )
+
+
+def _fit(number: int) -> int:
+    return min(number, MAX_INTEGER)
