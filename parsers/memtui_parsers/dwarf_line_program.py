@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-from memtui_parsers.dwarf_forms import address_struct, sleb, text, uleb
+from memtui_parsers.dwarf_forms import address_struct, text, uleb
 from memtui_parsers.dwarf_line_header import LineHeader
 from memtui_parsers.errors import ParseError
 
 DW_LNE_END_SEQUENCE, DW_LNE_SET_ADDRESS, DW_LNE_DEFINE_FILE = 1, 2, 3
 NEVER = 1 << 65
 ADDRESSES = (1 << 64) - 1
+# The longest one defines a file: its name and three numbers. Vendors have extensions of their own.
+MAX_EXTENDED_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -33,14 +36,14 @@ def run_line_program(header: LineHeader, wanted: Sequence[int], lowest: int) -> 
     answers = Answers()
     try:
         _run(header, wanted, lowest, answers)
-    except IndexError as error:
+    except StopIteration as error:
         raise ParseError("a line program is cut short") from error
     return answers
 
 
 def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answers) -> None:
-    # This loop sees every opcode of every program: it is one function on local names for its speed's sake.
-    data = header.unit
+    # This loop sees every opcode of every program: one function, on local names and a bytes iterator, for its speed's sake;
+    # the branches stand in the order of how often compilers write them.
     base, scale, operations = header.opcode_base, header.min_instruction_bytes, header.max_operations
     line_base, line_range = header.line_base, header.line_range
     operand_counts = header.operand_counts
@@ -50,16 +53,14 @@ def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answer
     steps = [line_base + max(0, opcode - base) % line_range for opcode in range(256)]
     vliw = operations > 1
     count = len(wanted)
-    at, end = header.program_at, len(data)
     # ``limit`` is the first wanted address that the row before may answer: -1 before a sequence's first row, NEVER past
     # the last one and in dead sequences. ``place`` is its index in ``wanted``.
     address = place = operation = 0
     limit = -1
     file = line = row_file = row_line = 1
+    data = iter(header.unit[header.program_at :])
 
-    while at < end:
-        opcode = data[at]
-        at += 1
+    for opcode in data:
         if opcode >= base:
             if vliw:
                 ahead = operation + (opcode - base) // line_range
@@ -68,68 +69,57 @@ def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answer
             else:
                 address += advances[opcode]
             line += steps[opcode]
-        elif opcode == 5 or opcode == 12:  # set_column, set_isa
-            while data[at] > 127:
-                at += 1
-            at += 1
-            continue
-        elif opcode == 6 or opcode == 7 or opcode == 10 or opcode == 11:  # statement, block, prologue, epilogue
-            continue
-        elif opcode == 3:  # advance_line
-            amount, at = sleb(data, at)
-            line += amount
+        elif opcode == 5:  # set_column
+            while next(data) > 127:
+                pass
             continue
         elif opcode == 1:  # copy
             pass
+        elif opcode == 3:  # advance_line
+            byte = next(data)
+            line += byte if byte < 0x40 else byte - 0x80 if byte < 0x80 else _signed(byte, data)
+            continue
+        elif opcode == 6:  # negate_stmt
+            continue
+        elif opcode == 4:  # set_file
+            byte = next(data)
+            file = byte if byte < 0x80 else _unsigned(byte, data)
+            continue
         elif opcode == 0:
-            size, at = uleb(data, at)
-            following = at + size
-            if size == 0 or following > end:
-                raise ParseError("an extended opcode is cut short")
-            kind = data[at]
+            body = _extended(data)
+            kind = body[0]
             if kind == DW_LNE_SET_ADDRESS:
-                if size - 1 != set_address.size:
-                    raise ParseError(f"an address of {size - 1} bytes")
-                target = set_address.unpack_from(data, at + 1)[0]
+                if len(body) - 1 != set_address.size:
+                    raise ParseError(f"an address of {len(body) - 1} bytes")
+                target = set_address.unpack_from(body, 1)[0]
                 if target < lowest or target >= dead:
                     limit = NEVER
                 elif target < address or limit == NEVER:
                     limit = -1
-                address, operation, at = target, 0, following
-                continue
-            if kind != DW_LNE_END_SEQUENCE:
-                if kind == DW_LNE_DEFINE_FILE:
-                    name, after = text(data, at + 1)
-                    answers.files.append((name.decode("utf-8", "surrogateescape"), uleb(data, after)[0]))
-                at = following
-                continue
-            if limit < address:
-                _settle(wanted, place if limit >= 0 else count, address, (row_file, row_line), answers.rows)
-            address = operation = 0
-            limit = -1
-            file = line = row_file = row_line = 1
-            at = following
+                address, operation = target, 0
+            elif kind == DW_LNE_END_SEQUENCE:
+                if 0 <= limit < address:
+                    _settle(wanted, place, address, (row_file, row_line), answers.rows)
+                address = operation = 0
+                limit = -1
+                file = line = row_file = row_line = 1
+            elif kind == DW_LNE_DEFINE_FILE:
+                name, after = text(body, 1)
+                answers.files.append((name.decode("utf-8", "surrogateescape"), uleb(body, after)[0]))
             continue
         elif opcode == 8 or opcode == 2:  # const_add_pc, advance_pc
-            if opcode == 8:
-                amount = (255 - base) // line_range
-            else:
-                amount, at = uleb(data, at)
-            ahead = operation + amount
+            ahead = operation + ((255 - base) // line_range if opcode == 8 else _unsigned(next(data), data))
             address = address + scale * (ahead // operations) & ADDRESSES
             operation = ahead % operations
             continue
-        elif opcode == 4:  # set_file
-            file, at = uleb(data, at)
-            continue
         elif opcode == 9:  # fixed_advance_pc
-            address = address + int.from_bytes(data[at : at + 2], header.encoding.order) & ADDRESSES
+            address = address + int.from_bytes((next(data), next(data)), header.encoding.order) & ADDRESSES
             operation = 0
-            at += 2
             continue
-        else:
+        else:  # what moves neither address nor line, and what nobody knows
             for _ in range(operand_counts[opcode]):
-                _, at = uleb(data, at)
+                while next(data) > 127:
+                    pass
             continue
         # A row: what lies between the last one and this is answered by the last one.
         if address > limit:
@@ -139,6 +129,38 @@ def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answer
                 place = _settle(wanted, place, address, (row_file, row_line), answers.rows)
             limit = wanted[place] if place < count else NEVER
         row_file, row_line = file, line
+
+
+def _extended(data: Iterator[int]) -> bytes:
+    """An extended opcode and its operands, which state their own length."""
+    size = _unsigned(next(data), data)
+    body = bytes(islice(data, min(size, MAX_EXTENDED_BYTES)))
+    if size == 0 or len(body) < size:
+        raise ParseError("an extended opcode is cut short")
+    return body
+
+
+def _unsigned(byte: int, data: Iterator[int]) -> int:
+    """A ULEB128 number whose first byte was read."""
+    return _leb128(byte, data)[0]
+
+
+def _signed(byte: int, data: Iterator[int]) -> int:
+    """A SLEB128 number whose first byte was read."""
+    value, bits = _leb128(byte, data)
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _leb128(byte: int, data: Iterator[int]) -> tuple[int, int]:
+    """(value, how many bits were written of it). Raises ParseError for more than 64."""
+    value, bits = byte & 0x7F, 7
+    while byte > 127:
+        if bits >= 70:
+            raise ParseError("a number is too long")
+        byte = next(data)
+        value |= (byte & 0x7F) << bits
+        bits += 7
+    return value, bits
 
 
 def _settle(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import lzma
 import struct
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -28,6 +30,7 @@ MAX_STEPS_BACK = 16
 class _Table:
     """One symbol table's bytes, and where in the file its names are. ``order`` lists its functions by address."""
 
+    stream: BinaryIO
     data: bytes
     entry: struct.Struct
     wide: bool
@@ -46,8 +49,7 @@ class _Table:
 class FunctionTable:
     """Functions by address. Names are read from the file when asked for: the stream must stay open."""
 
-    def __init__(self, stream: BinaryIO, tables: list[_Table]) -> None:
-        self._stream = stream
+    def __init__(self, tables: Sequence[_Table]) -> None:
         self._tables = tables
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class FunctionTable:
         best: tuple[int, int, int, str] | None = None
         for table in self._tables:
             for start, binding, name in _covering(table, vaddr):
-                text = self._name(table, name)
+                text = _name(table, name)
                 if not text:
                     continue
                 rank = (STB_LOCAL, STB_WEAK, STB_GLOBAL).index(binding) if binding in (0, 1, 2) else 2
@@ -71,28 +73,21 @@ class FunctionTable:
                     best = found
         return best[3] if best else None
 
-    def _name(self, table: _Table, start: int) -> str:
-        if start >= table.names_size:
-            return ""
-        for size in (256, MAX_NAME_BYTES):
-            data = read_at(self._stream, table.names_at + start, min(size, table.names_size - start))
-            text, end, _ = data.partition(b"\0")
-            if end:
-                break
-        at = text.find(b"@", 1)
-        return (text if at < 0 else text[:at]).decode("utf-8", "surrogateescape")
-
 
 def read_functions(stream: BinaryIO, image: ElfImage | None = None) -> FunctionTable:
-    """The functions of .symtab and .dynsym; of .gnu_debugdata (Fedora's compressed .symtab) where there is no .symtab.
+    """The functions of .symtab or else .dynsym, and of .gnu_debugdata (Fedora's compressed table of what .dynsym lacks).
 
     Raises ParseError.
     """
     image = image or read_image(stream)
-    if image.section(".symtab") is None and (mini := image.section(".gnu_debugdata")):
-        inner = io.BytesIO(_decompressed(read_at(stream, mini.offset, min(mini.size, MAX_MINI_DEBUG_BYTES))))
-        return FunctionTable(inner, _tables(inner, read_image(inner)))
-    return FunctionTable(stream, _tables(stream, image))
+    tables = _tables(stream, image)
+    mini = image.section(".gnu_debugdata")
+    if mini and image.section(".symtab") is None:
+        # Damaged, it leaves the exported names.
+        with contextlib.suppress(ParseError):
+            inner = io.BytesIO(_decompressed(read_at(stream, mini.offset, min(mini.size, MAX_MINI_DEBUG_BYTES))))
+            tables += _tables(inner, read_image(inner))
+    return FunctionTable(tables)
 
 
 def _tables(stream: BinaryIO, image: ElfImage) -> list[_Table]:
@@ -127,7 +122,7 @@ def _table(stream: BinaryIO, image: ElfImage, section: Section) -> _Table:
     keys.sort()
     starts = array("Q", [key >> 32 for key in keys])
     order = array("I", [key & 0xFFFFFFFF for key in keys])
-    return _Table(data, entry, wide, names.offset, names.size, starts, order)
+    return _Table(stream, data, entry, wide, names.offset, names.size, starts, order)
 
 
 def _covering(table: _Table, vaddr: int) -> list[tuple[int, int, int]]:
@@ -147,6 +142,18 @@ def _covering(table: _Table, vaddr: int) -> list[tuple[int, int, int]]:
         elif size == 0 and start == nearest:
             sizeless.append((start, binding, name))
     return found or sizeless
+
+
+def _name(table: _Table, start: int) -> str:
+    if start >= table.names_size:
+        return ""
+    for size in (256, MAX_NAME_BYTES):
+        data = read_at(table.stream, table.names_at + start, min(size, table.names_size - start))
+        text, end, _ = data.partition(b"\0")
+        if end:
+            break
+    at = text.find(b"@", 1)
+    return (text if at < 0 else text[:at]).decode("utf-8", "surrogateescape")
 
 
 def _better(one: tuple[int, int, int, str], other: tuple[int, int, int, str]) -> bool:

@@ -24,6 +24,10 @@ _RUNTIME = re.compile(
     r"lib(?:c|m|pthread|dl|rt|util|resolv|anl|mvec|stdc\+\+|c\+\+|c\+\+abi|supc\+\+|gcc_s|ubsan|unwind|nss_\w+)(?:-[\d.]+)?\.so\b"
     r"|lib(?:unwind-\w+|clang_rt\.)|ld-(?:linux|musl|\d)|ld(?:64)?\.so\b|\[|linux-vdso"
 )
+# Who calls main() and threads: valgrind leaves them out, others name them, and a static program has them in its own module.
+_STARTERS = frozenset(
+    {"_start", "__libc_start_main", "__libc_start_call_main", "start_thread", "clone", "__clone", "clone3", "__clone3"}
+)
 _CLONE = re.compile(r"(?:\.(?:isra|part|cold|constprop|lto_priv|localalias|llvm|clone)(?:\.\d+)*)+$")
 _DELETED = " (deleted)"
 
@@ -97,7 +101,9 @@ def _digest(stack: tuple[Frame, ...], tokens: dict[int, bytes | None]) -> str:
 
 
 def _is_own(frame: Frame) -> bool:
-    return not frame.inlined and (frame.module is None or not _is_runtime(frame.module.path))
+    if frame.inlined or (frame.module is not None and _is_runtime(frame.module.path)):
+        return False
+    return strip_clone(frame.linkage_name or frame.function or "") not in _STARTERS
 
 
 def _token(frame: Frame) -> bytes:

@@ -24,16 +24,19 @@ MAX_SYMLINKS = 40
 
 
 def open_regular(path: str, sysroot: Path | None = None) -> BinaryIO:
-    """Open for reading what is a regular file, without waiting for what is not (a FIFO, a device).
+    """Open for reading what is a regular file with something in it, without waiting for what is not (a FIFO, a device).
+
+    The kernel's files in /proc and /sys pass for regular ones, but of no size.
 
     ``path`` is absolute in the target's view; symbolic links are followed inside ``sysroot``, as the target would.
     Raises OSError.
     """
     where = path if sysroot is None else path_inside(sysroot, path)
     descriptor = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", path)
+        raise OSError(errno.EINVAL, "empty, or not a regular file", path)
     return os.fdopen(descriptor, "rb")
 
 

@@ -48,6 +48,7 @@ def test_runtime_and_inlined_frames_and_clones_have_no_part() -> None:
         frame("_Z6handlev.part.1.cold", 0x2000),
         frame("main", 0x3000),
         frame("__libc_start_main@@GLIBC_2.34", 0x99, LIBC),
+        frame("_start", 0x1000),
     )
     assert leak_ids([STACK]) == leak_ids([shown])
 
