@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,17 +23,18 @@ class CollectorJob:
 
     def __init__(self, request: CollectRequest, folder: Path, log: int) -> None:
         self.request = request
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "memtui_profiler.collect_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd=folder,
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        # A request is far smaller than a pipe's 64 KiB: this cannot block.
-        with self._process.stdin as pipe:
-            pipe.write(request.to_json().encode())
+        # A file, not a pipe: the maps of a long run are larger than what a pipe takes without blocking us.
+        with tempfile.TemporaryFile(dir=folder) as stdin:
+            stdin.write(request.to_json().encode())
+            stdin.seek(0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "memtui_profiler.collect_worker"],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+            )
+        assert self._process.stdout is not None
         self.descriptor = self._process.stdout.fileno()
         os.set_blocking(self.descriptor, False)
         self._decoder = BatchDecoder()
