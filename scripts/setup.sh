@@ -21,6 +21,7 @@ libgoogle-perftools4     /usr/lib/*/libtcmalloc.so.4 /usr/lib/libtcmalloc.so.4 /
 '
 test_needs='
 binutils                 objcopy
+file                     file
 google-perftools         google-pprof
 libgoogle-perftools-dev  /usr/lib/*/libtcmalloc.so /usr/lib/libtcmalloc.so /usr/lib64/libtcmalloc.so /usr/local/lib/libtcmalloc.so
 llvm                     llvm-symbolizer
@@ -78,32 +79,36 @@ is_debian() {
     command -v apt-get >/dev/null && grep -qiE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release 2>/dev/null
 }
 
-# Runs a command as root, or fails when there is no way to become root without asking somebody who is not there.
-as_root() {
+# The words before a command that make it run as root; fails when there is no way that would not ask somebody who is not there.
+root_prefix() {
     if [ "$(id -u)" = 0 ]; then
-        "$@"
+        return 0
     elif ! command -v sudo >/dev/null; then
         return 1
     elif sudo -n true 2>/dev/null; then
-        sudo -n "$@"
+        printf 'sudo\n-n\n'
     elif { : </dev/tty; } 2>/dev/null; then
-        sudo "$@"
+        printf 'sudo\n'
     else
         return 1
     fi
 }
 
 install_packages() {
-    local packages=("$@")
+    local packages=("$@") prefix words
     if ! is_debian; then
         fail "needs what Debian calls ${packages[*]}: install them with your system's package manager, then run make $purpose again"
     fi
+    if ! words=$(root_prefix); then
+        fail "needs ${packages[*]}, and cannot become root: run apt-get install ${packages[*]} as root, then make $purpose again"
+    fi
+    mapfile -t prefix < <(printf '%s' "$words")
+    local apt=("${prefix[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
     say "installing ${packages[*]}"
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
     # An update that fails (no network, one bad mirror) does not mean that the packages cannot be had.
-    as_root "${apt[@]}" update </dev/null >&2 || true
-    as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" </dev/null >&2 ||
-        fail "could not install ${packages[*]}: run apt-get install ${packages[*]} as root, then make $purpose again"
+    "${apt[@]}" update </dev/null >&2 || true
+    "${apt[@]}" install --no-install-recommends "${packages[@]}" </dev/null >&2 ||
+        fail "could not install ${packages[*]}: see above"
 }
 
 fingerprint() {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -45,9 +46,9 @@ using Seconds = std::chrono::duration<double>;
 constexpr size_t kMiB = 1 << 20;
 constexpr size_t kUploadBytes = 8 * kMiB;    // what one upload is assembled in; freed when the burst ends
 constexpr size_t kWindowBytes = 1 * kMiB;    // what is remembered of each uploader
-constexpr size_t kUploaders = 46;
+constexpr size_t kUploaders = 46;            // one more than the largest burst of the story
 constexpr size_t kScratchBytes = 32 * kMiB;  // room for the largest frame
-constexpr size_t kRoutes = 6;  // tables of 1 MiB, in use from the start to the end
+constexpr size_t kRoutes = 6;                // tables of 1 MiB, in use from the start to the end
 constexpr size_t kFrameLimit = 64 * 1024;
 constexpr uint32_t kVersion = 2;
 
@@ -56,9 +57,9 @@ struct Options {
     unsigned seed = 1;
     int clients = 8;
     int workers = 4;
-    size_t leak_bytes = 4096;  // lost by each request that leaks, in sessions of 4 KiB
-    double leak_rate = 250;    // such requests a second
-    size_t leak_limit_mib = 150;
+    size_t leak_bytes = 4096;     // lost by each request that leaks, in sessions of 4 KiB
+    double leak_rate = 250;       // such requests a second
+    size_t leak_limit_mib = 128;  // after that nothing more is lost
     bool bursts = true;
     size_t churn_mib = 1024;  // MiB of scratch buffers taken and freed a second
     bool fragment = false;
@@ -411,7 +412,10 @@ private:
     }
     void accept_conn() {
         const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-        if (fd < 0) return;
+        if (fd < 0) {  // out of descriptors: the poller would be told again at once
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+            return;
+        }
         const timeval patience{2, 0};
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         auto conn = std::make_unique<Conn>(fd);
