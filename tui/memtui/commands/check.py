@@ -1,0 +1,121 @@
+"""``memtui check``: run a program under a leak check, print the report, and say in the exit code what came out."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from memtui import __version__, terminal
+from memtui.commands.outcome import NO_REASON, judge, not_run_report
+from memtui.commands.relay import OutputRelay
+from memtui.commands.report_output import write_report
+from memtui.commands.requests import launch_request
+from memtui.commands.run_result import CHECKER, is_settled, run_report
+from memtui.commands.supervise import End, Interrupts, supervise, wait_until_gone
+from memtui.option_values import CHECK_AUTO
+from memtui.options import Check
+from memtui_parsers.values import LeakReport, ReportStatus
+from memtui_profiler.control import ControlClient
+from memtui_profiler.daemonize import start_recorder
+from memtui_profiler.errors import EXIT_USAGE, UserError
+from memtui_profiler.request import LaunchRequest
+from memtui_profiler.session import folders
+from memtui_profiler.session.reader import SessionReader
+from memtui_profiler.session.rows import Run
+from memtui_profiler.session.writer import DATABASE
+
+_WHY_NOT = {
+    End.SETTLED: NO_REASON,
+    End.RECORDER_GONE: "the recorder ended before the target did: recorder.log of a session kept with --keep says why",
+    End.GIVEN_UP: "interrupted before the target had ended",
+}
+AUTO_MODE = "normal"
+LOOK_EVERY_S = 0.1
+
+
+def run_check(options: Check) -> int:
+    """Returns the exit code of ``check`` (see ``memtui check --help``), or 128 and the signal that interrupted it."""
+    mode = AUTO_MODE if options.launch.mode == CHECK_AUTO else options.launch.mode
+    request = launch_request(options.launch, mode=mode, inherit_stdin=True)
+    with Interrupts(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as interrupts, _session(options) as folder:
+        try:
+            start_recorder(folder, request)
+        except UserError as error:
+            if error.exit_code != EXIT_USAGE:
+                _print(not_run_report(CHECKER, mode, request.argv, (str(error),)), options.format, None)
+            raise
+        control = ControlClient(folder)
+        try:
+            code = _attend(folder, control, interrupts, request, options)
+        finally:
+            control.close()
+            wait_until_gone(folder)
+        return code if interrupts.exit_code is None else interrupts.exit_code
+
+
+@contextlib.contextmanager
+def _session(options: Check) -> Iterator[Path]:
+    """Among the other sessions when it is to be kept, else in a private folder that goes with the command."""
+    program = options.launch.argv[0]
+    if options.keep:
+        folder = folders.create(program)
+        try:
+            yield folder
+        finally:
+            if (folder / DATABASE).exists():
+                terminal.complain(f"session kept: {folder}")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+        return
+    try:
+        root = Path(tempfile.mkdtemp(prefix="memtui-check-"))
+    except OSError as error:
+        raise UserError("cannot keep a session", f"{tempfile.gettempdir()}: {error.strerror}", "set TMPDIR") from error
+    try:
+        yield folders.create(program, root=root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _attend(
+    folder: Path, control: ControlClient, interrupts: Interrupts, request: LaunchRequest, options: Check
+) -> int:
+    """Relay the target's output until its run is settled, then print what was found."""
+    reader = SessionReader(folder / DATABASE)
+    try:
+        relay = OutputRelay(folder / "runs" / "1", sys.stderr.buffer, for_terminal=terminal.is_terminal(sys.stderr))
+
+        def tick() -> bool:
+            relay.pump()
+            return is_settled(reader, 1)
+
+        end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S)
+        relay.finish()
+        run = reader.rows_of(Run, "id", 1)[0]
+        report = run_report(reader, run)
+        if report.status is ReportStatus.NOT_RUN and not report.notes:
+            report = replace(report, notes=(_WHY_NOT[end],))
+        _print(report, options.format, reader)
+        code, remark = judge(report, request.argv[0])
+        if remark:
+            terminal.complain(remark)
+        return code
+    finally:
+        reader.close()
+
+
+def _print(report: LeakReport, report_format: str, reader: SessionReader | None) -> None:
+    """The report alone on stdout; as text a check that did not run is for stderr to tell."""
+    if report_format == "json":
+        from memtui_parsers.report_json import to_json
+
+        sys.stdout.write(to_json(report, __version__).rstrip("\n") + "\n")
+    elif report.status is not ReportStatus.NOT_RUN:
+        write_report(report, reader)
+    sys.stdout.flush()

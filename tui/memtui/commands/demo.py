@@ -1,0 +1,55 @@
+"""``memtui demo``: the bundled leaky server, built and launched here, or a recording of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from memtui import terminal
+from memtui.commands.launch import run_launch
+from memtui.commands.open import session_of
+from memtui.commands.plain_session import print_lines
+from memtui.commands.viewing import show_screen, wants_screen
+from memtui.options import Demo, Launch
+from memtui_profiler.errors import UserError
+
+PLAIN_SECONDS = 20.0
+
+
+def run_demo(options: Demo) -> int:
+    """Without a terminal it ends by itself, so that ``make demo`` in a pipe gives lines and a report."""
+    screen = wants_screen(plain=options.launch.plain)
+    if options.replay:
+        return _replay(options.launch, screen=screen)
+    try:
+        program = _build(options.launch)
+    except UserError as error:
+        terminal.complain(f"{error}: replaying a recording instead")
+        return _replay(options.launch, screen=screen)
+    for_s = options.launch.for_s
+    if for_s is None and not screen:
+        for_s = PLAIN_SECONDS
+    return run_launch(replace(options.launch, argv=(str(program), "--storyboard"), for_s=for_s))
+
+
+def _build(launch: Launch) -> Path:
+    """The demo server, once it is certain that its leaks can be found. Raises UserError where they cannot."""
+    from memtui.demo.build import build
+    from memtui_profiler.environment import original_environment
+    from memtui_profiler.preflight import preflight, require
+    from memtui_profiler.target import resolve_target
+
+    program = build()
+    environment = {**original_environment(), **launch.environment}
+    target = resolve_target((str(program),), "/", environment.get("PATH"))
+    require(preflight(target, mode=launch.mode, tcmalloc=launch.tcmalloc, environment=environment), launch.mode)
+    return program
+
+
+def _replay(launch: Launch, *, screen: bool) -> int:
+    import memtui.demo
+
+    with session_of(Path(memtui.demo.__file__).with_name("replay.db")) as folder:
+        if screen:
+            return show_screen(folder, ascii=launch.ascii)
+        return print_lines(folder, ascii=launch.ascii or None)

@@ -1,0 +1,86 @@
+"""A session as lines on stdout: a live one until its target is gone, a finished one all at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from memtui import terminal
+from memtui.commands.report_output import write_report
+from memtui.commands.run_result import newest_report
+from memtui.commands.supervise import End, Interrupts, supervise
+from memtui.controller import SessionFollower
+from memtui.plain import DiagnosisLines, SessionLines
+from memtui_profiler.control import ControlClient
+from memtui_profiler.session.reader import SessionReader
+from memtui_profiler.session.writer import DATABASE
+
+LOOK_EVERY_S = 0.25
+
+
+def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None = None) -> int:
+    """Print the lines of a live session, then its report. Returns 0, or 128 and the signal that interrupted it.
+
+    The first ctrl-c stops the target (or, with ``on_exit`` 'detach', leaves it running), the second kills it. When stdout
+    goes away nobody watches any more: the target runs on, as under a screen whose terminal is lost.
+    """
+    reader = SessionReader(folder / DATABASE)
+    follower = SessionFollower(folder)
+    control = ControlClient(folder)
+    try:
+        with Interrupts(signal.SIGINT) as interrupts:
+            lines, diagnoses = SessionLines(reader), DiagnosisLines()
+
+            def tick() -> bool:
+                _write([*lines.poll(), *diagnoses.poll(follower.poll(time.time(), live=not lines.settled))])
+                return lines.settled
+
+            try:
+                end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S, on_interrupt=on_exit or "stop")
+                _write(lines.finish())
+            except BrokenPipeError:
+                control.send("leave")
+                terminal.complain(f"nobody reads the lines any more: the target runs on: memtui resume {folder.name}")
+                raise
+            if end is End.DETACHED:
+                terminal.complain(f"the target runs on: memtui resume {folder.name}")
+            else:
+                if end is End.RECORDER_GONE:
+                    terminal.complain(f"the recorder is gone: nothing more is recorded: see {folder / 'recorder.log'}")
+                write_last_report(reader, ascii=ascii)
+            return interrupts.exit_code or 0
+    finally:
+        control.close()
+        follower.close()
+        reader.close()
+
+
+def print_lines(folder: Path, *, ascii: bool | None = None) -> int:
+    """All lines of a finished session, then its last report."""
+    reader = SessionReader(folder / DATABASE)
+    try:
+        lines = SessionLines(reader)
+        _write([*lines.poll(), *lines.finish()])
+        write_last_report(reader, ascii=ascii)
+    finally:
+        reader.close()
+    return 0
+
+
+def write_last_report(reader: SessionReader, *, ascii: bool | None = None) -> bool:
+    """The newest report as text, after an empty line; False when the session has none."""
+    report = newest_report(reader)
+    if report is None:
+        return False
+    sys.stdout.write("\n")
+    write_report(report, reader, ascii=ascii)
+    sys.stdout.flush()
+    return True
+
+
+def _write(lines: list[str]) -> None:
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

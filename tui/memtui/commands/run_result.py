@@ -1,0 +1,74 @@
+"""The report that stands for a run, read from its session: the checker's own, or one that says why there is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from memtui.commands.outcome import not_run_report
+from memtui_parsers.values import LeakReport, RunFacts
+from memtui_profiler.events import EventKind
+from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.session.reader import SessionReader
+from memtui_profiler.session.reports import load_report
+from memtui_profiler.session.rows import Event, Followed, ReportEnd, ReportRow, Run, RunEnd, RunSettled
+
+CHECKER = "heapcheck"
+
+
+def is_settled(reader: SessionReader, run: int) -> bool:
+    return bool(reader.rows_of(RunSettled, "run", run))
+
+
+def newest_report(reader: SessionReader) -> LeakReport | None:
+    """The last report of the session that is whole, whichever run it is of."""
+    ended = {end.report for end in reader.rows(ReportEnd)}
+    rows = [row for row in reader.rows(ReportRow) if row.id in ended]
+    return load_report(reader, rows[-1].id) if rows else None
+
+
+def run_report(reader: SessionReader, run: Run) -> LeakReport:
+    """The report of the run's main process; of several (children, local checks) the one with the most bytes."""
+    ended = {end.report: end for end in reader.rows(ReportEnd)}
+    rows = [row for row in reader.rows_of(ReportRow, "run", run.id) if row.id in ended]
+    pids = {run.pid, *(row.pid for row in reader.rows_of(Followed, "run", run.id))}
+    own = [row for row in rows if row.pid in pids] or rows
+    if own:
+        largest = load_report(reader, max(own, key=lambda row: ended[row.id].total_bytes).id)
+        if len(rows) == 1:
+            return largest
+        return replace(
+            largest, notes=(*largest.notes, f"one of {len(rows)} reports of this run, the session has the others")
+        )
+    reasons = [e.text for e in reader.rows_of(Event, "run", run.id) if e.kind == EventKind.NO_REPORT.value]
+    if run.mode == CHECK_OFF:
+        reasons.append("the leak check was off")
+    return not_run_report(
+        CHECKER,
+        run.mode,
+        argv_of(run),
+        reasons,
+        pid=run.pid,
+        started=_started(reader, run),
+        run=run_facts(reader, run),
+    )
+
+
+def argv_of(run: Run) -> tuple[str, ...]:
+    return tuple(str(word) for word in json.loads(run.argv))
+
+
+def run_facts(reader: SessionReader, run: Run) -> RunFacts:
+    end = next(iter(reader.rows_of(RunEnd, "run", run.id)), None)
+    if end is None:
+        return RunFacts()
+    return RunFacts(end.exit_code, end.signal, bool(end.oom_killed), round(end.at_s - run.at_s, 3))
+
+
+def _started(reader: SessionReader, run: Run) -> str | None:
+    try:
+        origin = float(reader.meta()["started"])
+    except (KeyError, ValueError):
+        return None
+    return datetime.fromtimestamp(origin + run.at_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,83 @@
+"""``memtui sessions``: the sessions on this machine, and their removal; and how a name given by a user finds one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from memtui import figures
+from memtui.option_values import usage_error
+from memtui.options import Sessions
+from memtui_parsers.clean_text import clean
+from memtui_profiler.errors import UserError
+from memtui_profiler.session import folders
+from memtui_profiler.session.folders import SessionFolder
+from memtui_profiler.session.reader import SessionReader
+from memtui_profiler.session.rows import ReportEnd
+from memtui_profiler.session.writer import DATABASE
+
+
+def run_sessions(options: Sessions) -> int:
+    found = folders.sessions()
+    if options.remove:
+        # All are looked up before the first goes: a slip in the third name must not cost the first two.
+        for session in [find(name, found) for name in options.remove]:
+            folders.remove(session)
+        return 0
+    if not found:
+        sys.stdout.write(f"no sessions in {clean(str(folders.sessions_root()))}; `memtui PROGRAM` makes one\n")
+        return 0
+    for line in table([_HEADINGS, *(_cells(session) for session in found)]):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def find(name: str, found: list[SessionFolder]) -> SessionFolder:
+    """The session called ``name``, or whose name alone begins so. Raises UserError when there is none, or more."""
+    matching = [s for s in found if s.name == name] or [s for s in found if s.name.startswith(name)]
+    if not matching:
+        raise usage_error(f"no session {name}", "none is called so", "see `memtui sessions`")
+    if len(matching) > 1:
+        raise usage_error(f"session {name}", f"{len(matching)} names begin so", "give more of the name")
+    return matching[0]
+
+
+_HEADINGS = ("SESSION", "STATE", "SIZE", "AGE", "LEAKS", "TARGET")
+
+
+def _cells(session: SessionFolder) -> tuple[str, ...]:
+    leaks, target = _contents(session.path)
+    state = "live" if session.live else "finished"
+    age = age_words(time.time() - session.modified)
+    return (session.name, state, figures.prose(session.size_bytes), age, leaks, target)
+
+
+def age_words(seconds: float) -> str:
+    """How long ago in its largest unit: ``40 s``, ``5 min``, ``3 h``, ``12 d``."""
+    for unit, unit_s, next_s in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 86400)):
+        if seconds < next_s:
+            return f"{max(0, int(seconds // unit_s))} {unit}"
+    return f"{int(seconds // 86400)} d"
+
+
+def _contents(folder: Path) -> tuple[str, str]:
+    """What leaked by the newest report, and the target's command line; ``?`` for a session that cannot be read."""
+    try:
+        reader = SessionReader(folder / DATABASE)
+    except UserError:
+        return "?", "?"
+    try:
+        reports = reader.rows(ReportEnd)
+        argv = json.loads(reader.meta().get("argv", "[]"))
+        leaks = figures.prose(reports[-1].total_bytes) if reports else "-"
+        return leaks, clean(" ".join(map(str, argv)), 120)
+    finally:
+        reader.close()
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as their widest cell, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

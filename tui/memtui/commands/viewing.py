@@ -1,0 +1,25 @@
+"""Shows a session folder: on a screen where there is one, else as lines or as a report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from memtui import terminal
+from memtui.charset import is_utf8, original_environment, prefers_light
+from memtui_parsers.clean_text import clean
+
+
+def show_screen(folder: Path, *, ascii: bool) -> int:
+    """Run the viewer over ``folder`` until it is left. Textual is imported here and nowhere earlier."""
+    from memtui.app import MemtuiApp
+
+    environment = original_environment()
+    app = MemtuiApp(folder, ascii=ascii or not is_utf8(environment), light=prefers_light(environment))
+    if app.run() == "left":
+        sys.stdout.write(f"The target runs on. To come back: memtui resume {clean(folder.name)}\n")
+    return app.return_code or 0
+
+
+def wants_screen(*, plain: bool) -> bool:
+    return not plain and terminal.has_screen()
