@@ -367,8 +367,8 @@ public:
         port_ = ntohs(address.sin_port);
         watch(EPOLL_CTL_ADD, listener_, EPOLLIN, &listener_);
         watch(EPOLL_CTL_ADD, wake_, EPOLLIN, &wake_);
-        threads_.emplace_back([this] { poll(); });
-        for (int i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
+        threads_.emplace_back(&Server::poll, this);
+        for (int i = 0; i < options.workers; ++i) threads_.emplace_back(&Server::work, this);
     }
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
@@ -426,7 +426,7 @@ private:
         }
         watch(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, tag);
     }
-    void work() {
+    [[gnu::noinline]] void work() {
         while (Conn* conn = queue_.pop()) {
             if (service_.handle_rpc(*conn)) {
                 watch(EPOLL_CTL_MOD, conn->fd, EPOLLIN | EPOLLONESHOT, conn);
