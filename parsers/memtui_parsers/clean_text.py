@@ -1,8 +1,8 @@
 """The one sanitizer: whatever a target wrote becomes text that is safe to put on a terminal.
 
 Removed are escape sequences (ECMA-48: CSI, OSC, DCS, SOS, PM, APC and the short ones), control characters (C0, DEL, C1),
-characters that reorder or hide text (bidi overrides and isolates, zero-width characters, the tag block) and surrogates.
-A tab becomes a space.
+characters that reorder or hide text (bidi overrides and isolates, zero-width characters, the tag block).
+A tab becomes a space, an unpaired surrogate U+FFFD.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ _SEQUENCES = re.compile(
 )
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte that was no UTF-8, as os.fsdecode keeps it
 _SPACES = str.maketrans("\t\v\f\r\n", "     ")
 # Enough raw text for ``limit`` clean characters in all but hostile cases, so that a huge value costs little.
 _RAW_FACTOR = 4
@@ -38,7 +39,7 @@ def clean(text: str | bytes, limit: int = LIMIT) -> str:
     line = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
     if not (line.isascii() and line.isprintable()):
         line = _SEQUENCES.sub("", line).translate(_SPACES)
-        line = _UNSAFE.sub("", line)
+        line = _SURROGATE.sub("\ufffd", _UNSAFE.sub("", line))
     if len(line) > limit or cut:
         return line[: max(limit - 1, 0)] + CUT
     return line

@@ -27,7 +27,7 @@ from memtui_parsers.clean_text import LineCleaner, clean, clean_lines
         ("ab\x08\x08cd\x00\x7f", "abcd"),
         ("user\u202egnp.exe", "usergnp.exe"),
         ("a\u200bb\ufeffc\U000e0041d", "abcd"),
-        ("lone \ud800 surrogate", "lone  surrogate"),
+        ("lone \ud800 surrogate", "lone \ufffd surrogate"),
         ("_M_create[abi:cxx11] [clone .isra.0]", "_M_create[abi:cxx11] [clone .isra.0]"),
         ("größe 記憶 🚀", "größe 記憶 🚀"),
         (b"caf\xc3\xa9 \xff", "café \ufffd"),
