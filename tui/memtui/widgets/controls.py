@@ -10,10 +10,13 @@ from textual.message import Message
 
 from memtui.charset import UNICODE, Glyphs
 from memtui.pending import PendingControls
-from memtui.widgets.line import Line, Part, Text
+from memtui.widgets.line import Line, Part
 from memtui.widgets.rate_slider import RateSlider, show_rate
 
 RATE_NOTE = "per pages freed, not per second: an idle process releases nothing"
+# Rows of the column: the check and its words; what `r` would do comes after the slider's ends and the note.
+CHECK_ROWS = 3
+HINT_ROW = 5
 # What each mode does, in the few words that the column has room for.
 BRIEF = {
     "off": ("no check, costs nothing", ""),
@@ -43,16 +46,15 @@ def mode_words(pending: PendingControls, glyphs: Glyphs) -> Content:
 
 
 class Controls(Container):
-    """``show()`` puts the values up; the children tell the application of what the user wants."""
+    """``show()`` puts the values up: text, the slider, text. The slider and Pressed tell what the user wants.
+
+    Three widgets and not one for each word: every widget costs a quarter of a millisecond before the first frame.
+    """
 
     DEFAULT_CSS = """
     Controls { layout: horizontal; height: 1; width: 1fr; padding: 0 1; }
-    Controls > #check { width: auto; }
-    Controls > #rate { width: auto; }
+    Controls > Line { width: auto; }
     Controls > #slider { width: 1fr; max-width: 24; }
-    Controls > #rate-most { width: 4; }
-    Controls > #hint { width: auto; }
-    Controls > .column-only { display: none; }
     """
 
     class Pressed(Message):
@@ -70,57 +72,68 @@ class Controls(Container):
     def __init__(self, *, glyphs: Glyphs = UNICODE, id: str | None = None) -> None:
         super().__init__(id=id)
         self._glyphs = glyphs
-        self._check = Line(id="check")
-        self._brief = Line(id="check-brief", classes="column-only")
-        self._rate = Line(id="rate")
+        self._above = Line(id="above")
         self._slider = RateSlider(glyphs=glyphs, id="slider")
-        self._most = Line(id="rate-most")
-        self._note = Text(Content.styled(RATE_NOTE, "$faint"), id="rate-note", classes="column-only")
-        self._hint = Line(id="hint")
+        self._below = Line(id="below")
+        self._wide = False
+        self._check_columns = 0
 
     def compose(self) -> ComposeResult:
-        yield from (self._check, self._brief, self._rate, self._slider, self._most, self._note, self._hint)
+        yield from (self._above, self._slider, self._below)
 
     @property
     def slider(self) -> RateSlider:
         return self._slider
 
     def show(self, pending: PendingControls, *, wide: bool, width: int, live: bool, running: bool) -> None:
-        """``width``: columns that the controls have in all. ``running``: r relaunches, else it launches."""
+        """``width``: columns inside the column. ``running``: r relaunches, else it launches."""
+        self._wide = wide
         self._slider.applied = pending.current_rate
         self._slider.value = pending.shown_rate
+        hint = _hint(pending, live=live, running=running, glyphs=self._glyphs, column=wide)
         if wide:
-            self._show_column(pending, width - 4, live=live, running=running)
+            above, below = self._column(pending, hint, width, live=live)
         else:
-            self._show_line(pending, live=live, running=running)
+            above, below = self._line(pending, hint, live=live)
+        for line, content in ((self._above, above), (self._below, below)):
+            line.show(content)
+            line.styles.width = "1fr" if wide else content.cell_length
 
-    def _show_column(self, pending: PendingControls, width: int, *, live: bool, running: bool) -> None:
+    def _column(self, pending: PendingControls, hint: Content, width: int, *, live: bool) -> tuple[Content, Content]:
         glyphs = self._glyphs
-        choose = f"m {glyphs.dropdown}" if live else ""
-        self._check.show(_apart(Content("Check ") + mode_words(pending, glyphs), choose, width))
-        self._brief.show(Content.styled("\n".join(BRIEF.get(pending.shown_mode, ("", ""))), "$muted"))
+        check = _apart(Content("Check ") + mode_words(pending, glyphs), f"m {glyphs.dropdown}" if live else "", width)
         rate = rate_words(pending, glyphs)
         gap = " " * max(1, width - len("Release rate") - rate.cell_length)
-        self._rate.show(Content.assemble("Release rate", gap, rate))
-        self._most.show(Content.assemble(("never", "$faint"), " " * max(1, width - 7), ("10", "$faint")))
-        self._hint.show(_hint(pending, live=live, running=running, glyphs=glyphs, column=True))
+        brief = "\n".join(BRIEF.get(pending.shown_mode, ("", "")))
+        above = Content.assemble(check, "\n", (brief, "$muted"), "\n\nRelease rate", gap, rate)
+        ends = f"never{' ' * max(1, width - 7)}10"
+        below = Content.assemble((ends, "$faint"), "\n", (_fold(RATE_NOTE, width), "$faint"), "\n\n", hint)
+        return above, below
 
-    def _show_line(self, pending: PendingControls, *, live: bool, running: bool) -> None:
-        glyphs = self._glyphs
-        key: Part = ("m ", "bold $key") if live else ""
-        self._check.show(Content.assemble(key, ("check ", "$muted"), mode_words(pending, glyphs), "   "))
-        key = ("-+ ", "bold $key") if live else ""
-        self._rate.show(Content.assemble(key, ("rate ", "$muted"), rate_words(pending, glyphs), "  "))
-        self._most.show(Content.assemble((" 10 ", "$faint")))
-        self._hint.show(_hint(pending, live=live, running=running, glyphs=glyphs, column=False))
-        for line in (self._check, self._rate, self._hint):
-            line.styles.width = line.content.cell_length
-        # Text of another length moves its neighbours.
+    def _line(self, pending: PendingControls, hint: Content, *, live: bool) -> tuple[Content, Content]:
+        keys: tuple[Part, Part] = (("m ", "bold $key"), ("-+ ", "bold $key")) if live else ("", "")
+        check = Content.assemble(keys[0], ("check ", "$muted"), mode_words(pending, self._glyphs), "   ")
+        rate = Content.assemble(keys[1], ("rate ", "$muted"), rate_words(pending, self._glyphs), "  ")
+        self._check_columns = check.cell_length
+        return check + rate, Content.assemble((" 10 ", "$faint"), hint)
 
     def on_click(self, event: events.Click) -> None:
-        key = {"check": "m", "check-brief": "m", "rate": "R", "hint": "r"}.get(getattr(event.widget, "id", None) or "")
-        if key:
-            self.post_message(self.Pressed(self, key))
+        """The words stand for the keys they name: check for m, rate for R, the hint for r."""
+        if event.widget is self._above:
+            on_check = event.y < CHECK_ROWS if self._wide else event.x < self._check_columns
+            self.post_message(self.Pressed(self, "m" if on_check else "R"))
+        elif event.widget is self._below and (event.y >= HINT_ROW if self._wide else event.x > len(" 10 ")):
+            self.post_message(self.Pressed(self, "r"))
+
+
+def _fold(text: str, width: int) -> str:
+    """``text`` on lines of at most ``width`` columns."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(lines)
 
 
 def _apart(left: Content, right: str, width: int) -> Content:
