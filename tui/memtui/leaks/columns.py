@@ -128,7 +128,7 @@ def header_pieces(arrangement: Arrangement, layout: Columns, look: Look) -> list
 def order_at(layout: Columns, x: int) -> Order | None:
     """The order that a click on the header at cell ``x`` asks for."""
     for name, start, width in layout.spans():
-        if start - _GAP < x < start + width:
+        if start <= x <= start + width:
             return _ORDERS.get(name)
     return None
 

@@ -19,6 +19,7 @@ ANONYMOUS = "(anonymous namespace)::"
 
 _STANDARD_SPACES = ("std::", "__gnu_cxx::", "__cxxabiv1::", "__gnu_debug::", "__gnu_parallel::")
 _STANDARD_FILE = re.compile(r"/include/c\+\+/|/c\+\+/v1/|/bits/[\w.]+$|/ext/[\w.]+$|/libstdc\+\+")
+_TYPE_SPACES = re.compile(r"(?<=[<, ])(?:[A-Za-z_]\w*::)+(?=[A-Za-z_])")
 _OPERATOR = re.compile(r"\boperator\s*(?:\(\)|<=>|<<=|>>=|->\*|<<|>>|<=|>=|->|<|>)")
 
 
@@ -97,7 +98,8 @@ def bare(name: str) -> str:
 def shorten(name: str, width: int) -> str:
     """The fullest form of a C++ name that fits ``width`` columns; the shortest form when none does (the caller cuts it).
 
-    In order: as it is, arguments folded, templates folded, the name with its class, the name alone.
+    In order: as it is, without arguments, template arguments without namespaces, the name with its class, template
+    arguments folded, the name alone.
     """
     if len(name) <= width:
         return name
@@ -110,13 +112,24 @@ def shorten(name: str, width: int) -> str:
                 return form
         return shorten(own, width)
     folded = _collapse(name, keep_templates=True)
+    bare_types = _TYPE_SPACES.sub("", _qualified(folded))
     plain = _collapse(name, keep_templates=False)
     qualified = _qualified(plain)
-    parts = qualified.split("::")
-    for form in (folded, _qualified(folded), plain, qualified, "::".join(parts[-2:])):
-        if len(form) <= width:
-            return form
-    return parts[-1]
+    forms = (folded, _qualified(folded), bare_types, _last(bare_types, 2), plain, qualified, _last(qualified, 2))
+    shortest = min(_last(qualified, 1), name, key=len)
+    return next((form for form in forms if len(form) <= width), shortest)
+
+
+def _last(name: str, parts: int) -> str:
+    """The last ``parts`` of a qualified name; ``::`` inside brackets parts nothing."""
+    depth = 0
+    for index in range(len(name) - 1, 0, -1):
+        depth += {">": 1, "}": 1, ")": 1, "<": -1, "{": -1, "(": -1}.get(name[index], 0)
+        if depth == 0 and name.startswith("::", index - 1):
+            parts -= 1
+            if parts == 0:
+                return name[index + 1 :] or name
+    return name
 
 
 def _collapse(name: str, *, keep_templates: bool) -> str:

@@ -7,9 +7,7 @@ from dataclasses import replace
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
-from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from memtui.leaks import summary
@@ -20,8 +18,9 @@ from memtui.leaks.find import FindBar
 from memtui.leaks.list import LeakList
 from memtui.leaks.look import look as look_for
 from memtui.leaks.model import Grouping, LeakTable, same_record
+from memtui.leaks.notices import EmptyView, SummaryLines
 from memtui.leaks.source import Sources
-from memtui.leaks.state import Empty, EmptyKind, LeakPaneState, empty_of, notes_of, reading
+from memtui.leaks.state import Empty, LeakPaneState, empty_of, notes_of, reading
 from memtui.leaks.work import rows_work, table_work
 
 SPLIT_FROM = 100
@@ -77,8 +76,8 @@ class LeakPane(Container):
         with Horizontal(id="leak-body"):
             yield LeakList(ascii=self._ascii, id="leak-list")
             yield StackView(sources=self._sources, ascii=self._ascii, id="leak-stack")
-        yield Static("", id="leak-summary", markup=False)
-        yield Static("", id="leak-empty", markup=False)
+        yield SummaryLines(sources=self._sources, look=self._look, id="leak-summary")
+        yield EmptyView(look=self._look, id="leak-empty")
 
     def on_mount(self) -> None:
         self._show_state()
@@ -261,34 +260,15 @@ class LeakPane(Container):
         self._show_summary()
 
     def _show_summary(self) -> None:
-        arrangement = self._arrangement
-        line = self.query_one("#leak-summary", Static)
-        if arrangement is None:
-            return
-        width = max(10, self.size.width - 2)
-        words = summary.report_line(self._state, arrangement.table, self._look)
-        top = Content.styled(self._look.cut(self._look.text(words), width), "$muted")
-        position = self.query_one(LeakList).position
-        if self.has_class("-split") or not len(arrangement):
-            line.update(top)
-        elif position < 0:
-            line.update(Content.assemble(top, "\n", ("enter shows the notes in full", "$muted")))
-        else:
-            where, code, callers = summary.leak_line(
-                arrangement.table, arrangement.row(position).record, self._sources, self._look, width
-            )
-            second = Content.assemble((where, "$muted"), (code, "$foreground"), (callers, "$muted"))
-            line.update(second if self.has_class("-low") else Content.assemble(top, "\n", second))
+        if self._arrangement is not None:
+            position = self.query_one(LeakList).position
+            self.query_one(SummaryLines).show(self._state, self._arrangement, position, self.size.width, self.classes)
 
     def _show_empty(self, empty: Empty | None) -> None:
         self.add_class("-empty")
         self.remove_class("-opened", "-finding")
-        if empty is None:
-            return
-        colour = {EmptyKind.NONE_FOUND: "$good", EmptyKind.CANNOT: "$warn", EmptyKind.KILLED: "$bad"}
-        parts = [(self._look.text(empty.headline), f"bold {colour.get(empty.kind, '$strong')}")]
-        parts += [(f"\n{self._look.text(line)}", "$muted") for line in empty.lines]
-        self.query_one("#leak-empty", Static).update(Content.assemble(*parts))
+        if empty is not None:
+            self.query_one(EmptyView).show(empty)
 
     # What the user does
 

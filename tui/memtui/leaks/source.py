@@ -108,15 +108,17 @@ def _read(file: str) -> tuple[str, ...] | str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a path"
         return f"no source: {clean(file)}: {why}"
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             return f"no source: {clean(file)} is no regular file"
         if facts.st_size > FILE_LIMIT_BYTES:
             return f"no source: {clean(file)} is larger than 8 MiB"
-        try:
+        with open(descriptor, "rb", closefd=False) as stream:
             data = stream.read(FILE_LIMIT_BYTES)
-        except OSError as error:
-            return f"no source: {clean(file)}: {error.strerror}"
+    except OSError as error:
+        return f"no source: {clean(file)}: {error.strerror}"
+    finally:
+        os.close(descriptor)
     # Not splitlines(): compilers count line feeds alone.
     return tuple(line.rstrip("\r") for line in data.decode("utf-8", "replace").removesuffix("\n").split("\n"))

@@ -1,0 +1,56 @@
+"""The words below the list, and those that stand in its place when there is no leak to show."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from textual.content import Content
+from textual.widgets import Static
+
+from memtui.leaks import summary
+from memtui.leaks.arrange import Arrangement
+from memtui.leaks.look import Look
+from memtui.leaks.source import Sources
+from memtui.leaks.state import Empty, EmptyKind, LeakPaneState
+
+_COLOURS = {EmptyKind.NONE_FOUND: "$good", EmptyKind.CANNOT: "$warn", EmptyKind.KILLED: "$bad"}
+
+
+class SummaryLines(Static):
+    """What the report is of, and where the stack is not beside the list, the leak in hand in one line."""
+
+    def __init__(self, *, sources: Sources, look: Look, id: str) -> None:
+        super().__init__("", id=id, markup=False)
+        self._sources = sources
+        self._look = look
+
+    def show(
+        self, state: LeakPaneState, arrangement: Arrangement, position: int, width: int, layout: Container[str]
+    ) -> None:
+        """``position`` of the cursor, ``width`` of the pane; ``layout``: the pane's classes (-split, -low)."""
+        room = max(10, width - 2)
+        words = self._look.text(summary.report_line(state, arrangement.table, self._look))
+        report = Content.styled(self._look.cut(words, room), "$muted")
+        if "-split" in layout or position >= len(arrangement):
+            self.update(report)
+            return
+        if position < 0:
+            leak = Content.styled("enter shows the notes in full", "$muted")
+        else:
+            record = arrangement.row(position).record
+            where, code, callers = summary.leak_line(arrangement.table, record, self._sources, self._look, room)
+            leak = Content.assemble((where, "$muted"), (code, "$foreground"), (callers, "$muted"))
+        self.update(leak if "-low" in layout else Content.assemble(report, "\n", leak))
+
+
+class EmptyView(Static):
+    """Why there is nothing to list, and what to do."""
+
+    def __init__(self, *, look: Look, id: str) -> None:
+        super().__init__("", id=id, markup=False)
+        self._look = look
+
+    def show(self, empty: Empty) -> None:
+        parts = [(self._look.text(empty.headline), f"bold {_COLOURS.get(empty.kind, '$strong')}")]
+        parts += [(f"\n{self._look.text(line)}", "$muted") for line in empty.lines]
+        self.update(Content.assemble(*parts))
