@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from memtui_profiler.checkers import heapcheck
+from memtui_profiler.errors import EXIT_UNAVAILABLE, UserError
+from memtui_profiler.preflight import RELEASE_RATE, Preflight, preflight, require
+from memtui_profiler.program_facts import privileges
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+from memtui_profiler.target import resolve_target
+from tests.fixtures.leaky import build
+from tests.fixtures.tcmalloc_variants import library_without_checker, program
+
+FULL = "/lib/x86_64-linux-gnu/libtcmalloc.so.4"
+MINIMAL = "/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
+PATH = "/bin:/usr/bin"
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+
+
+def found(
+    *argv: str | Path, mode: str = "draconian", tcmalloc: str = "auto", environment: Mapping[str, str] | None = None
+) -> Preflight:
+    target = resolve_target(tuple(map(str, argv)), "/", PATH)
+    return preflight(target, mode=mode, tcmalloc=tcmalloc, environment=environment or {})
+
+
+def refusal(result: Preflight, mode: str = "draconian") -> UserError:
+    with pytest.raises(UserError) as caught:
+        require(result, mode)
+    assert caught.value.exit_code == EXIT_UNAVAILABLE
+    assert caught.value.what.startswith(f"--check {mode} cannot work on ")
+    return caught.value
+
+
+def dumps_of(path: Path, result: Preflight, folder: Path) -> list[Path]:
+    """What a run of this program leaves, launched as the preflight says."""
+    environment = {"PATH": PATH, **heapcheck.environment("draconian", folder, {})}
+    if result.preload:
+        environment["LD_PRELOAD"] = result.preload
+    run = subprocess.Popen([path], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run.wait(60)
+    return heapcheck.dumps(folder, run.pid)
+
+
+ALLOCATORS = {
+    "basic": "tcmalloc 2.10 preloaded",
+    "linked": "tcmalloc 2.10 linked",
+    "linked_minimal": "tcmalloc_minimal 2.10 linked",
+    "built_in": "tcmalloc 2.10 built in",
+    "built_in_stripped": "tcmalloc 2.10 built in",
+    "built_in_minimal": "tcmalloc_minimal 2.10 built in",
+    "static": "built-in malloc",
+    "static_tcmalloc": "tcmalloc 2.10 built in",
+    "asan": "AddressSanitizer",
+    "jemalloc": "tcmalloc 2.10 preloaded",
+}
+
+
+@pytest.mark.parametrize("variant", ALLOCATORS)
+def test_a_check_that_is_promised_leaves_a_report_and_one_that_is_refused_would_not(
+    variant: str, tmp_path: Path
+) -> None:
+    path = program(variant)
+    result = found(path)
+    assert result.allocator == ALLOCATORS[variant]
+    promised = result.capability("draconian").available
+    assert bool(dumps_of(path, result, tmp_path)) == promised
+    assert {result.capability(mode).available for mode in HEAPCHECK_MODES} == {promised}
+    if promised:
+        require(result, "draconian")
+    else:
+        refusal(result)
+    require(result, CHECK_OFF)
+
+
+def test_a_library_in_place_is_kept_and_the_other_is_offered() -> None:
+    result = found(program("linked_minimal"))
+    assert result.preload is None
+    error = refusal(result)
+    assert error.why == f"{MINIMAL} is the minimal tcmalloc, which never had the heap checker"
+    assert error.todo == f"--tcmalloc {FULL}"
+    assert result.capability(RELEASE_RATE).available
+
+
+def test_what_is_offered_works(tmp_path: Path) -> None:
+    result = found(program("linked_minimal"), tcmalloc=FULL)
+    assert (result.preload, result.allocator) == (FULL, "tcmalloc 2.10 preloaded")
+    require(result, "draconian")
+    assert dumps_of(program("linked_minimal"), result, tmp_path)
+
+
+def test_a_library_without_the_checker_is_refused_before_the_launch() -> None:
+    newer = str(library_without_checker())
+    error = refusal(found(program("basic"), tcmalloc=newer), "normal")
+    assert error.why == f"{newer} (2.17.2) has no heap checker: gperftools 2.17 removed it"
+    assert error.todo == f"--tcmalloc {FULL}"
+    preloaded = found(program("basic"), tcmalloc=newer, mode=CHECK_OFF)
+    assert (preloaded.preload, preloaded.allocator) == (newer, "tcmalloc 2.17.2 preloaded")
+    in_place = found(program("linked"), environment={"LD_LIBRARY_PATH": os.path.dirname(newer)})
+    assert in_place.preload is None
+    assert refusal(in_place).todo == f"--tcmalloc {FULL}"
+
+
+def test_tcmalloc_off_adds_nothing() -> None:
+    result = found(program("basic"), tcmalloc="off")
+    assert (result.preload, result.allocator) == (None, "glibc malloc")
+    assert refusal(result).todo == "leave --tcmalloc off out"
+    assert not result.capability(RELEASE_RATE).available
+    linked = found(program("linked"), tcmalloc="off")
+    assert linked.preload is None and linked.capability("normal").available
+    assert found(program("jemalloc"), tcmalloc="off").allocator == "jemalloc"
+
+
+def test_another_allocator_pushed_aside_is_told() -> None:
+    notes = found(program("jemalloc")).notes
+    expected = "the program brings jemalloc; memtui puts tcmalloc 2.10 before it (--tcmalloc off leaves it alone)"
+    assert notes == (expected,)
+    assert found(program("basic")).notes == ()
+
+
+def test_a_tcmalloc_of_the_users_own_ld_preload_is_kept() -> None:
+    result = found(program("basic"), environment={"LD_PRELOAD": f"/lib/x86_64-linux-gnu/libm.so.6:{MINIMAL}"})
+    assert (result.preload, result.allocator) == (None, "tcmalloc_minimal 2.10 preloaded")
+    assert refusal(result).todo == f"--tcmalloc {FULL}"
+
+
+def test_a_static_program_is_told_what_it_is() -> None:
+    result = found(build("static").path)
+    assert result.preload is None
+    assert (
+        refusal(result).why
+        == "it is statically linked: no loader takes LD_PRELOAD, and the heap checker turns itself off"
+    )
+    assert not result.capability(RELEASE_RATE).available
+    assert found(program("static_tcmalloc")).capability(RELEASE_RATE).available
+    assert found(build("static").path, tcmalloc=FULL).preload is None
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder of this test that every user can reach."""
+    folder = Path("/tmp") / f"memtui-preflight-{os.getpid()}-{tmp_path.name}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def given_away(source: Path, to: Path, *, uid: int = -1, gid: int = -1, mode: int) -> Path:
+    shutil.copy(source, to)
+    os.chown(to, uid, gid)
+    to.chmod(mode)
+    return to
+
+
+@as_root
+def test_a_setuid_program_is_refused(open_folder: Path) -> None:
+    for variant in ("basic", "linked"):
+        path = given_away(program(variant), open_folder / variant, uid=NOBODY, mode=0o4755)
+        result = found(path)
+        why = "it is setuid to another user: the loader ignores LD_PRELOAD, and gperftools HEAPCHECK"
+        assert refusal(result).why == why
+        assert result.preload is None
+        assert dumps_of(path, result, open_folder) == []
+        assert found(path, tcmalloc=FULL).preload is None
+    # Linked in, the library reads the release rate in a setuid program too.
+    assert result.capability(RELEASE_RATE).available
+
+
+@as_root
+def test_a_setgid_program_can_be_checked_where_the_library_is_linked(open_folder: Path) -> None:
+    path = given_away(program("basic"), open_folder / "basic", gid=NOBODY, mode=0o2755)
+    result = found(path)
+    assert refusal(result).why == "it is setgid to another group: the loader ignores LD_PRELOAD"
+    assert dumps_of(path, result, open_folder) == []
+    linked = given_away(program("linked"), open_folder / "linked", gid=NOBODY, mode=0o2755)
+    require(found(linked), "draconian")
+    assert dumps_of(linked, found(linked), open_folder)
+
+
+@as_root
+def test_a_privilege_that_changes_nothing_here_is_a_note(open_folder: Path) -> None:
+    path = given_away(program("basic"), open_folder / "basic", uid=os.getuid(), mode=0o4755)
+    result = found(path)
+    require(result, "draconian")
+    assert "is setuid, setgid or has capabilities" in result.notes[0]
+    assert dumps_of(path, result, open_folder)
+    # Without execute permission for the group, the bit means mandatory locking instead.
+    assert privileges(str(given_away(program("basic"), open_folder / "locked", gid=NOBODY, mode=0o2705))) is None
+
+
+@as_root
+def test_file_capabilities_count_for_those_who_are_not_root(open_folder: Path) -> None:
+    path = given_away(program("basic"), open_folder / "basic", mode=0o755)
+    # struct vfs_cap_data of version 2: effective flag, then CAP_NET_BIND_SERVICE permitted.
+    os.setxattr(path, "security.capability", bytes.fromhex("01000002 00040000 00000000 00000000 00000000"))
+    assert privileges(str(path)) is None
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        privilege = privileges(str(path))
+        assert privilege is not None and privilege.words == "it has file capabilities"
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["valgrind", "strace", "gdb"])
+def test_under_a_tracer_the_checker_would_turn_itself_off(name: str) -> None:
+    result = found(name, program("basic"))
+    assert result.preload is None
+    assert name in refusal(result).why
+    assert not result.capability(RELEASE_RATE).available
+
+
+def test_a_wrapper_and_a_script_are_named() -> None:
+    assert found("env", program("basic")).notes[0].startswith("env starts another program")
+    assert found("env").notes == ()
+    script = build("script").path
+    assert found(script).notes[0].startswith(f"{script} is a script: the target is its interpreter /bin/")
+
+
+def test_an_inherited_check_is_not_silently_dropped() -> None:
+    (note,) = found(program("basic"), mode=CHECK_OFF, environment={"HEAPCHECK": "normal"}).notes
+    assert note == "HEAPCHECK of your environment is not passed on: --check says off"
+    assert found(program("basic"), environment={"HEAPCHECK": "normal"}).notes == ()
+    assert found(program("basic"), environment={"HEAP_CHECK_IDENTIFY_LEAKS": "true"}).notes
+    assert not found(program("basic"), environment={"HEAP_CHECK_IDENTIFY_LEAKS": "0"}).notes
+
+
+def test_a_wrong_library_is_refused_whatever_the_mode() -> None:
+    with pytest.raises(UserError, match="it is not an ELF library"):
+        found(program("basic"), mode=CHECK_OFF, tcmalloc="/etc/passwd")
+    with pytest.raises(UserError, match="it does not exist"):
+        found(program("linked"), mode=CHECK_OFF, tcmalloc="/no/such.so")
