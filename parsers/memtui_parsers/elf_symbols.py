@@ -15,8 +15,8 @@ from typing import BinaryIO
 from memtui_parsers.elf_image import ElfImage, Section, read_at, read_image
 from memtui_parsers.errors import ParseError
 
-# Chromium's largest symbol table has 6 million entries of 24 bytes.
-MAX_TABLE_BYTES = 512 << 20
+# Ten million entries of 24 bytes; a whole browser has six.
+MAX_TABLE_BYTES = 256 << 20
 MAX_NAME_BYTES = 16 * 1024
 MAX_MINI_DEBUG_BYTES = 64 << 20
 

@@ -125,7 +125,8 @@ def _open(module: ModuleRow, sysroot: Path | None, notes: list[str], stack: Exit
     except (ParseError, ValueError) as error:
         notes.append(f"no names from {name}: {error}")
         return None
-    if module.build_id and facts.build_id != module.build_id:
+    # What was deleted while it ran has most likely been replaced: only its build-id tells.
+    if facts.build_id != module.build_id and (module.build_id or path != module.path):
         notes.append(f"no names from {name}: the file has changed since it was loaded")
         return None
     debug = None

@@ -17,7 +17,6 @@ STEP = 7
 
 MAIN = """
 #include "part.h"
-#include <map>
 #include <string>
 #include <vector>
 template <int N> struct Tower { static inline int climb(int x) { return Tower<N - 1>::climb(x) * 3 + N; } };
@@ -30,8 +29,8 @@ __attribute__((section(".text.dropped"))) int dropped(int n) {
   return total;
 }
 int main(int argc, char** argv) {
-  std::map<std::string, std::vector<int>> seen;
-  for (int i = 0; i < argc; i++) seen[argv[i]].push_back(Tower<20>::climb(i) + work(i) + part(i));
+  std::vector<std::string> seen;
+  for (int i = 0; i < argc; i++) seen.push_back(argv[i] + std::to_string(Tower<20>::climb(i) + work(i) + part(i)));
   return seen.size();
 }
 """
@@ -55,6 +54,7 @@ BUILDS = [
     *(f"-gdwarf-{version} {level}" for version in (2, 3, 4, 5) for level in ("-O0", "-O2")),
     "-gdwarf-5 -O2 -no-pie",
     "-gdwarf-4 -O1 -ffunction-sections -Wl,--gc-sections",
+    "-gdwarf-4 -O1 -ffunction-sections -fuse-ld=gold -Wl,--gc-sections -Wl,--icf=all",
     "-gdwarf-4 -O1 -gz=zlib",
     "-gdwarf-5 -O2 -gz=zlib",
     "-gdwarf-5 -O2 -gz=zlib-gnu",

@@ -168,6 +168,15 @@ def test_a_binary_that_was_built_anew_lends_no_names(tmp_path: Path) -> None:
     )
 
 
+def test_a_deleted_binary_is_known_by_its_build_id_alone(tmp_path: Path) -> None:
+    path = build(tmp_path, "-g", "-Wl,--build-id=sha1")
+    offsets = calls(path)
+    symbols, _, notes = run(path, offsets, module_path=f"{path} (deleted)")
+    assert len(symbols) == 4 and notes == []
+    symbols, _, notes = run(path, offsets, module_path=f"{path} (deleted)", known_build_id="")
+    assert symbols == [] and notes == ["no names from server: the file has changed since it was loaded"]
+
+
 def test_without_debug_information_the_names_remain(tmp_path: Path) -> None:
     path = build(tmp_path)
     symbols, source, notes = run(path, calls(path))
