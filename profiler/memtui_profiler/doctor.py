@@ -205,7 +205,7 @@ def _debug_info(binary: str, facts: ElfFacts) -> Finding:
     stream = open_debug_file(binary, facts, notes=notes)
     if stream is not None:
         with stream:
-            return Finding(name, True, f"from {shown(str(stream.name))}")
+            return Finding(name, True, f"from {shown(os.readlink(f'/proc/self/fd/{stream.fileno()}'))}")
     names = "functions are named, lines are not" if facts.has_symtab else "only exported functions are named"
     why = "; ".join([f"no debug information: {names}", *map(shown, notes)])
     return Finding(name, False, why, "compile it with -g, or install its -dbgsym (Fedora: -debuginfo) package")
