@@ -114,6 +114,13 @@ def test_a_click_on_a_title_names_its_order() -> None:
     assert order_at(layout, 0) is None
 
 
+@pytest.mark.parametrize("width", [60, 50, 40, 24])
+def test_narrow_lists_keep_bytes_function_and_location_longest(width: int) -> None:
+    line = row(0, width).split()
+    assert line[:2] == ["41.2", "MiB"] and "open_sess" in row(0, width)
+    assert ("server.cpp:88" in line) is (width > 24)
+
+
 def test_a_long_location_keeps_its_line_number() -> None:
     long = record("1", 5, 1, frame("f", "/a/an_exceptionally_long_file_name.cpp", 1234))
     rows = arrange(build_table(replace(sample_report(), leaks=(long,))), Query(), match_pattern)
@@ -171,11 +178,12 @@ def test_a_single_library_frame_is_not_folded_and_missing_source_names_the_path(
 
 
 def test_the_chosen_frames_name_is_whole() -> None:
-    lines = stack_text(1, width=40)
-    assert "".join(line[1:] for line in lines[:2]) == (
-        "relay::codec::Frame::decode<relay::codec::Hello>(char const*, unsigned long)"
-    )
-    assert lines[2] == "   codec.h:210"
+    assert stack_text(1, width=40)[:3] == [
+        " relay::codec::Frame::decode<relay::",
+        " codec::Hello>(char const*, unsigned",
+        " long)",
+    ]
+    assert stack_text(1, width=40)[3] == "   codec.h:210"
 
 
 @pytest.mark.parametrize("width", [1, 5, 9, 17, 30, 46, 80])

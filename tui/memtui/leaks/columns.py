@@ -19,7 +19,7 @@ Piece = tuple[str, str]
 _BYTES = 9  # the widest size is "999.9 MiB"
 _GAP = 2
 _TIGHT = 5
-_FUNCTION_LEAST = 14
+_FUNCTION_LEAST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
     percent = 7 if width >= 96 else 0
     bar = _TIGHT if tight_fit and width < 80 else (7 if width < 110 else 12)
     kind = widest_kind if width >= (92 if mixed else 104) else 0
-    location = min(max(table.widest_location, 8), 15 if tight_fit else (18 if width < 96 else 28))
+    widest = 13 if width < 60 else (15 if tight_fit else (18 if width < 96 else 28))
+    location = min(max(table.widest_location, 8), widest)
     if arrangement.query.grouping in (Grouping.FILE, Grouping.LIBRARY):
         location = len("123 456 stacks") if len(table.names) > 9_999 else len("9 999 stacks")
     wanted = {
@@ -73,7 +74,7 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
         "percent": percent,
         "kind": kind,
     }
-    for least in ("percent", "kind", "average", "location", "bar", "objects"):
+    for least in ("percent", "kind", "average", "bar", "objects", "location"):
         if _function_width(width, wanted) >= _FUNCTION_LEAST:
             break
         wanted[least] = 0

@@ -16,7 +16,7 @@ from memtui_parsers.values import Frame
 
 # Fewer library frames than this in a row are shown as they are: a fold would save nothing.
 _FOLD_FROM = 2
-_NAME_LINES = 4
+_TEXT_LINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +124,11 @@ def _source(frame: Frame, number: int, size: str, sources: Sources, look: Look, 
         return []
     excerpt = sources.around(frame.file, frame.line)
     if not excerpt.lines:
-        return [StackLine((("   ", ""), (look.cut(look.text(excerpt.missing), width - 3), "missing")), number)]
+        words = _wrapped(look.text(excerpt.missing), width - 3, look)
+        return [StackLine((("   ", ""), (piece, "missing")), number) for piece in words]
     digits = max(4, len(str(excerpt.lines[-1][0])))
     indent = min((len(text) - len(text.lstrip()) for _, text in excerpt.lines if text.strip()), default=0)
-    lines = []
+    lines: list[str] = []
     for line, text in excerpt.lines:
         here = line == frame.line
         code = look.text(text[indent:].rstrip())
@@ -144,11 +145,17 @@ def _source(frame: Frame, number: int, size: str, sources: Sources, look: Look, 
     return lines
 
 
-def _wrapped(name: str, width: int, look: Look) -> list[str]:
-    """A name over as many lines as it takes, up to four."""
+def _wrapped(words: str, width: int, look: Look) -> list[str]:
+    """Words over as many lines as they take, up to four; broken after a space, a comma, a ``/`` or ``::`` where one is near."""
     width = max(width, 8)
-    cut = look.cut(name, width * _NAME_LINES)
-    return [cut[at : at + width] for at in range(0, len(cut), width)] or [""]
+    rest = look.cut(words, width * _TEXT_LINES)
+    lines: list[str] = []
+    while len(rest) > width and len(lines) < _TEXT_LINES - 1:
+        breaks = (rest.rfind(mark, width // 2, width - len(mark) + 1) + len(mark) for mark in (" ", ",", "/", "::"))
+        end = max((at for at in breaks if at > width // 2), default=width)
+        lines.append(rest[:end].rstrip())
+        rest = rest[end:].lstrip()
+    return [*lines, look.cut(rest, width)]
 
 
 def note_lines(notes: Sequence[str], look: Look, width: int) -> tuple[StackLine, ...]:
