@@ -84,12 +84,12 @@ def _suffixed(base: str, rank: int) -> str:
 
 def _digest(stack: tuple[Frame, ...], tokens: dict[int, bytes | None]) -> str:
     own: list[bytes] = []
+    # Frames are shared between the stacks of a report: each is looked at once, by identity.
     for frame in stack:
-        # Frames are shared between the stacks of a report: each is looked at once, by identity.
-        key = id(frame)
-        if key not in tokens:
-            tokens[key] = _token(frame) if _is_own(frame) else None
-        token = tokens[key]
+        try:
+            token = tokens[id(frame)]
+        except KeyError:
+            token = tokens[id(frame)] = _token(frame) if _is_own(frame) else None
         if token is not None:
             own.append(token)
             if len(own) == FRAMES:
