@@ -128,7 +128,7 @@ def _source(frame: Frame, number: int, size: str, sources: Sources, look: Look, 
         return [StackLine((("   ", ""), (piece, "missing")), number) for piece in words]
     digits = max(4, len(str(excerpt.lines[-1][0])))
     indent = min((len(text) - len(text.lstrip()) for _, text in excerpt.lines if text.strip()), default=0)
-    lines: list[str] = []
+    lines = []
     for line, text in excerpt.lines:
         here = line == frame.line
         code = look.text(text[indent:].rstrip())
