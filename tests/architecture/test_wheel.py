@@ -33,13 +33,15 @@ def test_data_files_are_there(names: set[str]) -> None:
     assert names >= DATA
 
 
-def test_every_module_of_the_sources_is_there(names: set[str], repository: Path) -> None:
+def test_every_file_of_the_sources_is_there(names: set[str], repository: Path) -> None:
+    """Modules, style sheets, the demo's source and its recording alike."""
     sources = {
         str(path.relative_to(repository / root))
         for root in ("tui", "parsers", "profiler")
-        for path in (repository / root).glob("*/**/*.py")
+        for path in (repository / root).glob("*/**/*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {name for name in names if name.endswith(".py")} == sources
+    assert {name for name in names if ".dist-info/" not in name} == sources
 
 
 def test_licence_and_entry_point_are_there(names: set[str]) -> None:
