@@ -1,0 +1,219 @@
+"""What the recorded facts say, in one line each: pure functions, never more than the evidence carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from memtui_parsers.values import LeakKind, ReportStatus, RunFacts
+from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.trend import MIN_SPAN_S, Trend, recent_trend
+
+RISE_WINDOWS = 5
+# What the heap checker ends a leaking program with, whatever that would have returned (FACTS.md).
+LEAK_EXIT_CODE = 1
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class Verdict(Enum):
+    """The value is the word on the screen."""
+
+    LOOKING = "LOOKING"
+    GROWING = "GROWING"
+    FALLING = "FALLING"
+    LEVELS_OFF = "LEVELS OFF"
+    LEVEL = "STABLE"
+    EXITED = "EXITED"
+    KILLED = "KILLED"
+    LEAK = "LEAK"
+    NOT_FREED = "NOT FREED"
+    NO_LEAKS = "NO LEAKS"
+    NO_REPORT = "NO REPORT"
+
+
+_GLYPHS = {
+    Verdict.LOOKING: "…",
+    Verdict.GROWING: "▲",
+    Verdict.FALLING: "▼",
+    Verdict.LEVELS_OFF: "◿",
+    Verdict.LEVEL: "✓",
+    Verdict.EXITED: "○",
+    Verdict.KILLED: "✗",
+    Verdict.LEAK: "▲",
+    Verdict.NOT_FREED: "▲",
+    Verdict.NO_LEAKS: "✓",
+    Verdict.NO_REPORT: "✗",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSummary:
+    """The newest report in short; ``top_…`` are of its largest leak that runs through the program, '' while unnamed."""
+
+    run: int | None
+    mode: str
+    status: ReportStatus
+    total_bytes: int
+    total_objects: int
+    top_bytes: int = 0
+    top_function: str = ""
+    top_location: str = ""
+    kind: LeakKind = LeakKind.UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisInput:
+    """What is known of the newest run. ``at_s`` rises; ``rss_bytes`` and ``anon_bytes`` go with it.
+
+    At most some hundred points, of this run alone; ``anon_bytes`` may be empty. ``end`` None while it runs; ``settled``:
+    all its reports are in. ``no_report`` is the recorder's sentence why a check left none.
+    """
+
+    at_s: Sequence[float]
+    rss_bytes: Sequence[int]
+    anon_bytes: Sequence[int] = ()
+    run: int = 1
+    mode: str = CHECK_OFF
+    end: RunFacts | None = None
+    settled: bool = False
+    no_report: str = ""
+    report: ReportSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """``key`` acts on the sentence (None: nothing to be done now), ``key_words`` says what it does."""
+
+    verdict: Verdict
+    sentence: str
+    key: str | None = None
+    key_words: str = ""
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def glyph(self) -> str:
+        return _GLYPHS[self.verdict]
+
+    @property
+    def word(self) -> str:
+        return self.verdict.value
+
+
+def diagnose(facts: DiagnosisInput) -> tuple[Diagnosis, ...]:
+    """One or two, the one to act on first."""
+    report = None if facts.report is None else _of_report(facts.report, facts.run)
+    if facts.end is None:
+        first = _of_growth(facts)
+        return (first, report) if report else (first,)
+    ended = _of_end(facts, facts.end)
+    if report is None or facts.report is None or facts.report.run != facts.run:
+        return (ended, report) if report else (ended,)
+    # How it ended matters more than the report only when that took a part of the report away.
+    return (ended, report) if facts.no_report else (report, ended)
+
+
+def _of_growth(facts: DiagnosisInput) -> Diagnosis:
+    trend = recent_trend(facts.at_s, facts.rss_bytes)
+    if trend is None:
+        known_s = facts.at_s[-1] - facts.at_s[0] if facts.at_s else 0.0
+        sentence = f"{known_s:.0f} s of samples; a verdict on growth takes {MIN_SPAN_S:.0f} s or more"
+        return Diagnosis(Verdict.LOOKING, sentence, evidence=(f"{len(facts.at_s)} samples so far",))
+    rate = f"{'+' if trend.slope > 0 else '-'}{size_words(abs(trend.slope))}/s over {trend.span_s:.0f} s"
+    evidence = _evidence(facts, trend)
+    if trend.sure and trend.slope > 0:
+        if facts.mode == CHECK_OFF:
+            return Diagnosis(Verdict.GROWING, rate, "m", "choose a check that names what leaks", evidence)
+        return Diagnosis(Verdict.GROWING, rate, "t", "stop, for the report at exit", evidence)
+    if trend.sure:
+        return Diagnosis(Verdict.FALLING, rate, evidence=evidence)
+    return _of_level(facts, trend, evidence)
+
+
+def _of_level(facts: DiagnosisInput, trend: Trend, evidence: tuple[str, ...]) -> Diagnosis:
+    now = facts.rss_bytes[-1]
+    still = f"stays at {size_words(now)}, within {size_words(trend.spread_bytes)} for {trend.span_s:.0f} s"
+    level_from = facts.at_s[-1] - trend.span_s
+    # A rise long past (every program's start) is no news any more.
+    recent_from = level_from - RISE_WINDOWS * trend.span_s
+    before = [size for at, size in zip(facts.at_s, facts.rss_bytes, strict=True) if recent_from <= at < level_from]
+    rise = now - min(before, default=now)
+    if rise > max(4 * trend.spread_bytes, now // 4):
+        return Diagnosis(Verdict.LEVELS_OFF, f"RSS rose by {size_words(rise)} and {still}", evidence=evidence)
+    return Diagnosis(Verdict.LEVEL, f"RSS {still}", evidence=evidence)
+
+
+def _evidence(facts: DiagnosisInput, trend: Trend) -> tuple[str, ...]:
+    said = [
+        f"RSS: median slope {_signed(trend.slope)}/s over {trend.span_s:.0f} s (Theil-Sen over medians)",
+        f"Mann-Kendall score {trend.score:+.1f}: beyond 3.5 either way is no accident",
+        f"RSS moved within {size_words(trend.spread_bytes)} in that time",
+    ]
+    anon = recent_trend(facts.at_s, facts.anon_bytes) if len(facts.anon_bytes) == len(facts.at_s) else None
+    if anon is not None:
+        said.append(f"anonymous memory (heap and stacks): {_signed(anon.slope)}/s over {anon.span_s:.0f} s")
+        if trend.sure and trend.slope > 0 and not (anon.sure and anon.slope > 0):
+            said.append(
+                "the growth is not in anonymous memory: files or shared memory are mapped in, no leak of the heap"
+            )
+    return tuple(said)
+
+
+def _of_end(facts: DiagnosisInput, end: RunFacts) -> Diagnosis:
+    after = "" if end.seconds is None else f" after {end.seconds:.0f} s"
+    peak = f"highest RSS seen: {size_words(max(facts.rss_bytes))}" if facts.rss_bytes else "no sample was taken"
+    missing = f"; no report: {facts.no_report}" if facts.no_report else ""
+    waiting = "" if facts.settled or facts.mode == CHECK_OFF or missing else "; its leak report is being read"
+    evidence = (f"run {facts.run}, check {facts.mode}", peak)
+    if end.oom_killed:
+        todo = "" if missing else ": it needs more memory than it may have"
+        sentence = f"by the OOM killer{after}, {peak}{missing or todo}"
+        return Diagnosis(Verdict.KILLED, sentence, "r", "relaunch", evidence)
+    if end.signal is not None:
+        return Diagnosis(Verdict.KILLED, f"by {end.signal}{after}{missing}{waiting}", "r", "relaunch", evidence)
+    code = "nobody saw how" if end.exit_code is None else f"exit code {end.exit_code}"
+    if (
+        end.exit_code == LEAK_EXIT_CODE
+        and facts.report
+        and facts.report.run == facts.run
+        and facts.report.total_objects
+    ):
+        after += " (the checker's own code, for leaks)"
+    verdict = Verdict.NO_REPORT if missing else Verdict.EXITED
+    return Diagnosis(verdict, f"{code}{after}{missing}{waiting}", "r", "relaunch", evidence)
+
+
+def _of_report(report: ReportSummary, run: int) -> Diagnosis:
+    whose = "" if report.run is None or report.run == run else f"run {report.run}: "
+    total = f"{size_words(report.total_bytes)} in {_objects(report.total_objects)}"
+    evidence = (f"check {report.mode or 'unknown'}, {report.status.value}: {total}",)
+    if report.status is ReportStatus.NOT_RUN:
+        return Diagnosis(Verdict.NO_REPORT, f"{whose}the check did not run", "1", "why", evidence)
+    cut = " (the report is cut)" if report.status is ReportStatus.TRUNCATED else ""
+    if not report.total_objects and not report.total_bytes:
+        if cut:
+            return Diagnosis(Verdict.NO_REPORT, f"{whose}the report is cut before its first leak", "1", "why", evidence)
+        caveat = "a stale pointer can hide a leak, so this is no proof"
+        return Diagnosis(Verdict.NO_LEAKS, f"{whose}check {report.mode} found none; {caveat}", "1", "show", evidence)
+    place = " ".join(part for part in (report.top_function, report.top_location) if part)
+    most = f"; most at {place}: {size_words(report.top_bytes)}" if place else ""
+    verdict = Verdict.NOT_FREED if report.kind is LeakKind.NOT_FREED else Verdict.LEAK
+    return Diagnosis(verdict, f"{whose}{total}{cut}{most}", "1", "show the leaks", evidence)
+
+
+def _objects(count: int) -> str:
+    return "1 object" if count == 1 else f"{count} objects"
+
+
+def _signed(bytes_per_s: float) -> str:
+    return f"{'-' if bytes_per_s < 0 else '+'}{size_words(abs(bytes_per_s))}"
+
+
+def size_words(size_bytes: float) -> str:
+    """A size in a sentence: ``512 B``, ``0.4 MiB``, ``14.2 GiB``; from a tenth of a MiB on in MiB, as rates are read."""
+    figure, power = float(size_bytes), 0
+    while power < len(_UNITS) - 1 and figure >= (102.4 if power == 1 else 999.95):
+        figure /= 1024
+        power += 1
+    return f"{figure:.0f} B" if power == 0 else f"{figure:.1f} {_UNITS[power]}"

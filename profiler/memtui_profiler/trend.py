@@ -1,0 +1,127 @@
+"""Whether a series rises, and how fast, by statistics that bursts and noise do not move.
+
+The slope is Theil and Sen's (the median of the slopes between all pairs), whether there is one Mann and Kendall's test
+(H. B. Mann, Econometrica 13, 1945; P. K. Sen, JASA 63, 1968), both over medians of equal stretches of time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+MIN_SPAN_S = 15.0
+WINDOWS_S = (60.0, 600.0, math.inf)
+RATE_WINDOW_S = 10.0
+
+_BUCKETS = 30  # 435 pairs: a millisecond
+_MIN_BUCKETS = 8
+# Neighbouring samples are alike, so the test's own bound for one false alarm in a hundred (2.6) would be too low.
+_SURE = 3.5
+# What a process at rest moves by: counters of RSS are kept per CPU and off by some MiB (FACTS.md).
+_MIN_CHANGE_BYTES = 2 << 20
+_MIN_CHANGE_SHARE = 0.005
+_STILL_RISING = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """``slope`` in bytes per second over the last ``span_s``; ``sure``: beyond what noise does, and still going on.
+
+    ``spread_bytes`` is the highest minus the lowest there, ``score`` Mann and Kendall's, in standard deviations.
+    """
+
+    slope: float
+    span_s: float
+    score: float
+    spread_bytes: int
+    sure: bool
+
+
+def recent_trend(at_s: Sequence[float], sizes: Sequence[int]) -> Trend | None:
+    """The trend of the shortest window in which there is a sure one, else that of the shortest; None: too little is known.
+
+    ``at_s`` rises; the spacing may differ (a long run coarse, its last minutes fine). At most some hundred points.
+    """
+    shortest: Trend | None = None
+    for window_s in WINDOWS_S:
+        trend = _trend(at_s, sizes, window_s)
+        if trend is not None and trend.sure:
+            return trend
+        shortest = shortest or trend
+        if at_s and at_s[-1] - at_s[0] <= window_s:
+            break
+    return shortest
+
+
+def growth_rate(at_s: Sequence[float], sizes: Sequence[int], window_s: float = RATE_WINDOW_S) -> float | None:
+    """Bytes per second over the last seconds, for a figure that is always there; None before 3 s are known."""
+    times, values = _window(at_s, sizes, window_s)
+    if len(times) < 3 or times[-1] - times[0] < min(3.0, window_s / 2):
+        return None
+    times, values = _medians(times, values, min(len(times), 20))
+    return _slope(times, values)
+
+
+def _trend(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> Trend | None:
+    all_times, all_values = _window(at_s, sizes, window_s)
+    if not all_times or all_times[-1] - all_times[0] < MIN_SPAN_S:
+        return None
+    times, values = _medians(all_times, all_values, _BUCKETS)
+    if len(times) < _MIN_BUCKETS:
+        return None
+    slope, score = _slope(times, values), _score(values)
+    span_s = all_times[-1] - all_times[0]
+    change = abs(slope) * (times[-1] - times[0])
+    noise = median(abs(v - values[0] - slope * (t - times[0])) for t, v in zip(times, values, strict=True))
+    half = len(times) // 2
+    later = _slope(times[half:], values[half:])
+    sure = (
+        abs(score) >= _SURE
+        and slope * score > 0
+        and change >= max(_MIN_CHANGE_BYTES, _MIN_CHANGE_SHARE * median(values), 2 * noise)
+        and later * slope > 0
+        and abs(later) >= _STILL_RISING * abs(slope)
+    )
+    return Trend(slope, span_s, score, int(max(all_values) - min(all_values)), sure)
+
+
+def _window(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> tuple[list[float], list[float]]:
+    first = at_s[-1] - window_s if at_s else 0.0
+    kept = [(t, float(v)) for t, v in zip(at_s, sizes, strict=True) if t >= first]
+    return [t for t, _ in kept], [v for _, v in kept]
+
+
+def _medians(times: list[float], values: list[float], count: int) -> tuple[list[float], list[float]]:
+    """One point for each of ``count`` equal stretches of time that has any: its last time is inside the last stretch."""
+    width = (times[-1] - times[0]) / count or 1.0
+    buckets: dict[int, tuple[list[float], list[float]]] = {}
+    for t, v in zip(times, values, strict=True):
+        held = buckets.setdefault(min(int((t - times[0]) / width), count - 1), ([], []))
+        held[0].append(t)
+        held[1].append(v)
+    return [median(ts) for ts, _ in buckets.values()], [median(vs) for _, vs in buckets.values()]
+
+
+def _slope(times: Sequence[float], values: Sequence[float]) -> float:
+    slopes = [
+        (values[j] - values[i]) / (times[j] - times[i])
+        for i in range(len(times))
+        for j in range(i + 1, len(times))
+        if times[j] > times[i]
+    ]
+    return median(slopes) if slopes else 0.0
+
+
+def _score(values: Sequence[float]) -> float:
+    """Mann and Kendall's Z, ties counted: how far the number of rises over falls is from what chance gives."""
+    n = len(values)
+    s = sum((b > a) - (b < a) for i, a in enumerate(values) for b in values[i + 1 :])
+    ties: dict[float, int] = {}
+    for value in values:
+        ties[value] = ties.get(value, 0) + 1
+    variance = (n * (n - 1) * (2 * n + 5) - sum(t * (t - 1) * (2 * t + 5) for t in ties.values())) / 18
+    if s == 0 or variance <= 0:
+        return 0.0
+    return (s - math.copysign(1, s)) / math.sqrt(variance)

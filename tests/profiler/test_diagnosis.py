@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from memtui_parsers.values import LeakKind, ReportStatus, RunFacts
+from memtui_profiler.diagnosis import DiagnosisInput, ReportSummary, Verdict, diagnose, size_words
+
+MIB = 1 << 20
+TIMES = tuple(n / 2 for n in range(241))
+LEVEL = DiagnosisInput(TIMES, (300 * MIB,) * 241, (250 * MIB,) * 241)
+GROWING = DiagnosisInput(TIMES, tuple(int((300 + 0.4 * t) * MIB) for t in TIMES))
+REPORT = ReportSummary(
+    1, "normal", ReportStatus.COMPLETE, 42 * MIB, 11130, 41 * MIB, "open_session(Conn&)", "server.cpp:88"
+)
+
+
+def verdicts(facts: DiagnosisInput) -> list[Verdict]:
+    found = diagnose(facts)
+    assert 1 <= len(found) <= 2
+    for diagnosis in found:
+        assert diagnosis.glyph and diagnosis.word and diagnosis.sentence and diagnosis.evidence
+        assert bool(diagnosis.key) == bool(diagnosis.key_words)
+    return [diagnosis.verdict for diagnosis in found]
+
+
+def test_at_first_it_says_what_it_waits_for() -> None:
+    facts = DiagnosisInput((0.0, 1.0, 4.0), (1, 2, 3))
+    assert verdicts(facts) == [Verdict.LOOKING]
+    assert diagnose(facts)[0].sentence.startswith("4 s of samples")
+    assert verdicts(DiagnosisInput((), ())) == [Verdict.LOOKING]
+
+
+def test_growth_names_its_rate_and_what_to_do() -> None:
+    (off,) = diagnose(GROWING)
+    assert (off.verdict, off.sentence, off.key) == (Verdict.GROWING, "+0.4 MiB/s over 60 s", "m")
+    (checked,) = diagnose(replace(GROWING, mode="normal"))
+    assert checked.key == "t"
+
+
+def test_growth_of_files_is_told_from_growth_of_the_heap() -> None:
+    files = replace(GROWING, anon_bytes=(200 * MIB,) * 241)
+    assert any("no leak of the heap" in line for line in diagnose(files)[0].evidence)
+    heap = replace(GROWING, anon_bytes=GROWING.rss_bytes)
+    assert not any("no leak of the heap" in line for line in diagnose(heap)[0].evidence)
+
+
+def test_level_and_falling() -> None:
+    assert verdicts(LEVEL) == [Verdict.LEVEL]
+    assert "stays at 300.0 MiB" in diagnose(LEVEL)[0].sentence
+    falling = replace(LEVEL, rss_bytes=tuple(int((300 - t) * MIB) for t in TIMES))
+    assert verdicts(falling) == [Verdict.FALLING]
+    assert diagnose(falling)[0].sentence == "-1.0 MiB/s over 60 s"
+
+
+def test_a_rise_that_ended_levels_off_until_it_is_long_past() -> None:
+    dice = random.Random(1)
+    rose = DiagnosisInput(TIMES, tuple(int(min(t, 50) * 6 * MIB + dice.randrange(MIB)) for t in TIMES))
+    (diagnosis,) = diagnose(rose)
+    assert diagnosis.verdict is Verdict.LEVELS_OFF
+    assert diagnosis.sentence.startswith("RSS rose by 300.")
+    times = tuple(float(n) for n in range(1200))
+    past = DiagnosisInput(times, tuple(int(min(t, 50) * 6 * MIB + dice.randrange(MIB)) for t in times))
+    assert verdicts(past) == [Verdict.LEVEL]
+
+
+def test_a_report_comes_first_once_the_run_is_over() -> None:
+    over = replace(LEVEL, mode="normal", end=RunFacts(exit_code=1, seconds=120.0), settled=True, report=REPORT)
+    leak, ended = diagnose(over)
+    assert leak.verdict is Verdict.LEAK
+    assert leak.sentence == "42.0 MiB in 11130 objects; most at open_session(Conn&) server.cpp:88: 41.0 MiB"
+    assert (ended.verdict, ended.sentence) == (
+        Verdict.EXITED,
+        "exit code 1 after 120 s (the checker's own code, for leaks)",
+    )
+
+
+def test_a_report_of_an_older_run_stands_second_and_says_so() -> None:
+    facts = replace(GROWING, run=2, report=REPORT)
+    assert verdicts(facts) == [Verdict.GROWING, Verdict.LEAK]
+    assert diagnose(facts)[1].sentence.startswith("run 1: 42.0 MiB")
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "words"),
+    [
+        ({"kind": LeakKind.NOT_FREED}, Verdict.NOT_FREED, "11130 objects"),
+        ({"total_bytes": 0, "total_objects": 0}, Verdict.NO_LEAKS, "no proof"),
+        ({"status": ReportStatus.TRUNCATED}, Verdict.LEAK, "the report is cut"),
+        ({"status": ReportStatus.TRUNCATED, "total_bytes": 0, "total_objects": 0}, Verdict.NO_REPORT, "is cut"),
+        ({"status": ReportStatus.NOT_RUN, "total_bytes": 0, "total_objects": 0}, Verdict.NO_REPORT, "did not run"),
+        ({"top_function": "", "top_location": ""}, Verdict.LEAK, "11130 objects"),
+        ({"total_bytes": 0, "total_objects": 1}, Verdict.LEAK, "1 object"),
+    ],
+)
+def test_what_a_report_says(change: dict[str, object], verdict: Verdict, words: str) -> None:
+    facts = replace(LEVEL, mode="normal", end=RunFacts(0), settled=True, report=replace(REPORT, **change))  # type: ignore[arg-type]
+    first = diagnose(facts)[0]
+    assert first.verdict is verdict
+    assert words in first.sentence
+
+
+def test_a_kill_without_a_report_says_why_and_what_to_do() -> None:
+    why = (
+        "SIGTERM ended it before the check at exit could run: it has no handler for it. Have it call exit() on a signal"
+    )
+    killed = replace(LEVEL, mode="normal", end=RunFacts(signal="SIGTERM", seconds=9.0), settled=True, no_report=why)
+    (diagnosis,) = diagnose(killed)
+    assert diagnosis.verdict is Verdict.KILLED
+    assert diagnosis.sentence == f"by SIGTERM after 9 s; no report: {why}"
+    assert diagnosis.key == "r"
+
+
+def test_the_oom_killer_is_named_with_the_peak() -> None:
+    (diagnosis,) = diagnose(replace(LEVEL, end=RunFacts(signal="SIGKILL", oom_killed=True, seconds=9.0), settled=True))
+    assert diagnosis.verdict is Verdict.KILLED
+    assert "OOM killer" in diagnosis.sentence and "300.0 MiB" in diagnosis.sentence
+
+
+def test_an_exit_without_a_report_never_looks_like_no_leaks() -> None:
+    facts = replace(
+        LEVEL, mode="normal", end=RunFacts(0, seconds=1.0), settled=True, no_report="the checker never spoke"
+    )
+    assert verdicts(facts) == [Verdict.NO_REPORT]
+
+
+def test_an_exit_whose_report_is_on_its_way() -> None:
+    facts = replace(LEVEL, mode="normal", end=RunFacts(1, seconds=1.0))
+    assert "being read" in diagnose(facts)[0].sentence
+    assert "being read" not in diagnose(replace(facts, mode="off"))[0].sentence
+
+
+def test_sizes_in_sentences() -> None:
+    sizes = (0, 900, 1024, 102_400, 104_858, 420_000, MIB, 1000 * MIB, 14.2 * 1024 * MIB)
+    assert [size_words(n) for n in sizes] == [
+        "0 B",
+        "900 B",
+        "1.0 KiB",
+        "100.0 KiB",
+        "0.1 MiB",
+        "0.4 MiB",
+        "1.0 MiB",
+        "1.0 GiB",
+        "14.2 GiB",
+    ]
