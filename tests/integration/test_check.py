@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -94,11 +95,22 @@ def test_2_a_variable_that_an_option_also_sets(tmp_path: Path) -> None:
     assert "HEAPCHECK" in result.stderr and is_error_line(result.stderr.splitlines()[-1])
 
 
+def of_another_user(program: Path, folder: Path) -> Path:
+    """A setuid copy that changes its user when we start it: only then does the loader ignore LD_PRELOAD."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a setuid program of another user")
+    copy = folder / "setuid"
+    shutil.copy(program, copy)
+    os.chown(copy, 65534, 65534)
+    copy.chmod(0o4755)
+    return copy
+
+
 @pytest.mark.parametrize("name", ["static", "setuid", "wrong_machine", "linked_minimal"])
 def test_3_no_check_is_possible(tmp_path: Path, name: str) -> None:
     program = build(name).path
-    if name == "setuid" and os.geteuid() != 0:
-        pytest.skip("only root's setuid programs change their user here")
+    if name == "setuid":
+        program = of_another_user(program, tmp_path)
     code, document, stderr = check_json(tmp_path, str(program))
     assert (code, document["status"], document["leaks"]) == (3, "not-run", [])
     assert document["notes"] and is_error_line(stderr)
@@ -237,3 +249,49 @@ def test_the_targets_environment(tmp_path: Path) -> None:
     result = run_memtui(tmp_path, words)
     lines = result.stderr.splitlines()
     assert "HEAPCHECK=draconian" in lines and "TCMALLOC_RELEASE_RATE=2.5" in lines and "MINE=x y" in lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_check_that_is_told_to_end_takes_its_target_along(tmp_path: Path, number: signal.Signals) -> None:
+    process = start_memtui(tmp_path, ["check", str(build("server").path), "clean"])
+    assert process.stderr is not None
+    ready = next(line for line in process.stderr if line.startswith("ready "))
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert not Path(f"/proc/{ready.split()[1]}").exists()
+    assert nothing_is_left(tmp_path)
+
+
+def test_a_daemon_is_followed(tmp_path: Path) -> None:
+    program = build("daemon")
+    code, document, _ = check_json(tmp_path, "--check", "draconian", str(program.path), "300", "exec")
+    assert code == 1
+    assert leaked_lines(document, program)[program.leaks[0].line] == (program.leaks[0].bytes, program.leaks[0].objects)
+
+
+def test_a_script_is_checked_as_what_it_becomes(tmp_path: Path) -> None:
+    program = build("script")
+    code, document, _ = check_json(tmp_path, "--check", "draconian", str(program.path))
+    assert code == 1
+    for leak in program.leaks:
+        assert leaked_lines(document, program)[leak.line] == (leak.bytes, leak.objects)
+
+
+def test_a_flood_of_output_arrives_whole_and_costs_no_report(tmp_path: Path) -> None:
+    program = build("flood")
+    code, document, stderr = check_json(tmp_path, "--check", "draconian", str(program.path), "60")
+    assert code == 1
+    assert leaked_lines(document, program)[program.leaks[0].line] == (program.leaks[0].bytes, program.leaks[0].objects)
+    numbers = [int(line[:12]) for line in stderr.splitlines() if line.endswith("the lazy dog, again")]
+    assert numbers == list(range(60 * 16384))
+
+
+def test_children_are_reported_when_asked_for(tmp_path: Path) -> None:
+    program = build("forks")
+    words = ["--check", "draconian", "--follow-children", str(program.path), "exec"]
+    code, document, _ = check_json(tmp_path, *words)
+    assert code == 1 and document["notes"]
+    quiet, unasked, _ = check_json(tmp_path, "--check", "draconian", str(program.path), "exec")
+    assert quiet == code
+    assert unasked["target"]["pid"] is not None

@@ -13,7 +13,10 @@ from memtui_profiler.errors import UserError
 from tests.fixtures import sessions
 
 HEAP = b"heap profile:      1:     8 [     1:     8] @ heapprofile\n     1:     8 [     1:     8] @ 0x401000\n\nMAPPED_LIBRARIES:\n"
-LOG = b"Leak check _main_ detected leaks of 8 bytes in 1 objects\nThe 1 largest leaks:\nLeak of 8 bytes in 1 objects allocated from:\n\t@ 401000 f\n"
+LOG = (
+    b"Leak check _main_ detected leaks of 8 bytes in 1 objects\nThe 1 largest leaks:\n"
+    b"Leak of 8 bytes in 1 objects allocated from:\n\t@ 401000 f\n"
+)
 
 
 def test_names_do_not_matter(tmp_path: Path) -> None:
@@ -75,3 +78,32 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
         db.execute("CREATE TABLE t (x)")
     with pytest.raises(UserError), session_of(tmp_path / "other.db") as folder:
         print_report(folder)
+
+
+def test_a_log_alone_gives_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "saved.log").write_bytes(b"the program's own words\n" + LOG)
+    with session_of(tmp_path / "saved.log") as folder:
+        print_report(folder)
+    out = capsys.readouterr().out
+    assert out.startswith("8 B leaked in 1 object") and " f" in out
+
+
+def test_a_log_with_its_dump_beside_it_is_read_from_the_dump(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.1._main_-end.heap").write_bytes(HEAP.replace(b"8", b"9"))
+    words = b'pprof ./p "/gone/p.1._main_-end.heap" --inuse_objects --lines --heapcheck\n'
+    (tmp_path / "saved.log").write_bytes(LOG + words)
+    with session_of(tmp_path / "saved.log") as folder:
+        print_report(folder)
+    assert capsys.readouterr().out.startswith("9 B leaked in 1 object")
+
+
+@pytest.mark.parametrize("junk", [b"heap profile: nonsense\n", b"heap profile:\n\xff\x00", HEAP[:60]])
+def test_a_broken_dump_is_one_sentence_or_its_whole_part(tmp_path: Path, junk: bytes) -> None:
+    (tmp_path / "x.heap").write_bytes(junk)
+    try:
+        with session_of(tmp_path / "x.heap") as folder:
+            print_report(folder)
+    except UserError as error:
+        assert "\n" not in str(error)

@@ -21,17 +21,21 @@ SAMPLE = re.compile(
 
 
 def test_a_sample_line_is_as_designed() -> None:
-    sample = Sample(at_s=12.9, run=1, rss_bytes=int(14.2 * GIB), shared_bytes=0)
-    second = Second(sample, int(13.9 * GIB), int(0.3 * 1000 * MIB), 0, 12)
+    sample = Sample(at_s=12.9, run=1, rss_bytes=int(14.2 * GIB), shared_bytes=310 * MIB)
     assert (
-        sample_line(second, 4343, 1.2 * MIB)
+        sample_line(Second(sample, 10 * MIB, 0, 12), 4343, 1.2 * MIB)
         == "00:00:12 run 1 pid 4343 rss 14.2G anon 13.9G file 300M swap 0 threads 12 +1.2M/s"
     )
 
 
 def test_what_is_not_known_yet_is_a_dash() -> None:
-    line = sample_line(Second(Sample(at_s=0.1, run=1, rss_bytes=4096, shared_bytes=0)), 7, 0.0)
-    assert line == "00:00:00 run 1 pid 7 rss 4.0K anon - file - swap - threads - 0B/s"
+    line = sample_line(Second(Sample(at_s=0.1, run=1, rss_bytes=4096, shared_bytes=4096)), 7, 0.0)
+    assert line == "00:00:00 run 1 pid 7 rss 4.0K anon 0 file 4.0K swap - threads - 0B/s"
+
+
+def test_parts_never_exceed_the_whole() -> None:
+    second = Second(Sample(at_s=0.1, run=1, rss_bytes=0, shared_bytes=4096), shmem_bytes=8192)
+    assert second.anon_bytes == 0 and second.file_bytes == 0
 
 
 def test_events_of_a_hostile_target_are_harmless() -> None:
@@ -66,15 +70,15 @@ def test_lines_come_once_and_as_they_come(tmp_path: Path) -> None:
     reader = SessionReader(tmp_path / "s" / "session.db")
     follower = SessionLines(reader)
     assert [line.split()[1] for line in follower.poll()] == ["event"]
-    writer.add(Sample(at_s=0.5, run=1, rss_bytes=5 * MIB, shared_bytes=0, anon_bytes=4 * MIB))
+    writer.add(Sample(at_s=0.5, run=1, rss_bytes=5 * MIB, shared_bytes=0, threads=4))
     writer.commit()
     assert follower.poll() == [], "the second is not over"
-    writer.add(Sample(at_s=0.9, run=1, rss_bytes=6 * MIB, shared_bytes=0))
+    writer.add(Sample(at_s=0.9, run=1, rss_bytes=6 * MIB, shared_bytes=2 * MIB))
     writer.add(Followed(at_s=1.0, run=1, pid=11))
     writer.add(Sample(at_s=1.1, run=1, rss_bytes=7 * MIB, shared_bytes=0))
     writer.commit()
     (line,) = follower.poll()
-    assert "rss 6.0M anon 4.0M" in line
+    assert "rss 6.0M anon 4.0M file 2.0M swap - threads 4 " in line
     assert not follower.settled
     writer.add(RunEnd(at_s=1.2, run=1, exit_code=0, signal=None, oom_killed=0))
     writer.add(RunSettled(at_s=1.3, run=1))

@@ -23,10 +23,10 @@ from memtui.status_line import StatusLine
 from memtui_parsers.clean_text import clean
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.reports import load_report
-from memtui_profiler.session.rows import Event, Followed, Row, Run, RunSettled, Sample, SymbolsEnd
+from memtui_profiler.session.rows import Event, Followed, Row, Run, RunEnd, RunSettled, Sample, SymbolsEnd
 
 RATE_WINDOW_S = 10.0
-LEAK_LINES = 10
+LEAK_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +34,30 @@ class Second:
     """What one line says: the last sample of a second, with the slower figures as last known (None: never)."""
 
     sample: Sample
-    anon_bytes: int | None = None
-    file_bytes: int | None = None
+    shmem_bytes: int = 0
     swap_bytes: int | None = None
     threads: int | None = None
+
+    @property
+    def anon_bytes(self) -> int:
+        """From the same instant as RSS, so that the parts of a line add up; the recorder's own is up to a second older."""
+        return max(0, self.sample.rss_bytes - self.sample.shared_bytes)
+
+    @property
+    def file_bytes(self) -> int:
+        return max(0, self.sample.shared_bytes - self.shmem_bytes)
 
     def with_sample(self, sample: Sample) -> Second:
         return Second(
             sample,
-            self.anon_bytes if sample.anon_bytes is None else sample.anon_bytes,
-            self.file_bytes if sample.file_bytes is None else sample.file_bytes,
+            self.shmem_bytes if sample.shmem_bytes is None else sample.shmem_bytes,
             self.swap_bytes if sample.swap_bytes is None else sample.swap_bytes,
             self.threads if sample.threads is None else sample.threads,
         )
 
 
 _NOTHING_KNOWN = Second(Sample(at_s=0.0, run=0, rss_bytes=0, shared_bytes=0))
-_News = Sample | Event | Followed | SymbolsEnd
+_News = Sample | Event | Followed | RunEnd | SymbolsEnd
 R = TypeVar("R", bound=Row)
 
 
@@ -112,7 +119,8 @@ class SessionLines:
         for run in self._new(Run):
             self.run, self.settled = run.id, False
             self._pids[run.id] = run.pid
-        news: list[_News] = [*self._new(Followed), *self._new(Sample), *self._new(Event), *self._new(SymbolsEnd)]
+        news: list[_News] = [*self._new(Followed), *self._new(Sample), *self._new(RunEnd)]
+        news += [*self._new(Event), *self._new(SymbolsEnd)]
         news.sort(key=lambda row: row.at_s)
         lines = [line for row in news for line in self._lines(row)]
         if any(row.run == self.run for row in self._new(RunSettled)):
@@ -142,6 +150,8 @@ class SessionLines:
             yield event_line(row)
         elif isinstance(row, Followed):
             self._pids[row.run] = row.pid
+        elif isinstance(row, RunEnd):
+            yield from self.finish()  # so that what it held last stands before the words about its end
         else:
             report = load_report(self._reader, row.report)
             for line in leak_lines(report, LEAK_LINES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import memtui.demo
 from memtui import terminal
 from memtui.commands.launch import run_launch
 from memtui.commands.open import session_of
@@ -14,6 +15,7 @@ from memtui.options import Demo, Launch
 from memtui_profiler.errors import UserError
 
 PLAIN_SECONDS = 20.0
+RECORDING = Path(memtui.demo.__file__).with_name("replay.db")
 
 
 def run_demo(options: Demo) -> int:
@@ -24,6 +26,8 @@ def run_demo(options: Demo) -> int:
     try:
         program = _build(options.launch)
     except UserError as error:
+        if not RECORDING.exists():
+            raise
         terminal.complain(f"{error}: replaying a recording instead")
         return _replay(options.launch, screen=screen)
     for_s = options.launch.for_s
@@ -47,9 +51,7 @@ def _build(launch: Launch) -> Path:
 
 
 def _replay(launch: Launch, *, screen: bool) -> int:
-    import memtui.demo
-
-    with session_of(Path(memtui.demo.__file__).with_name("replay.db")) as folder:
+    with session_of(RECORDING) as folder:
         if screen:
             return show_screen(folder, ascii=launch.ascii)
         return print_lines(folder, ascii=launch.ascii or None)

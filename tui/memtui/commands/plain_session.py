@@ -49,7 +49,7 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
             else:
                 if end is End.RECORDER_GONE:
                     terminal.complain(f"the recorder is gone: nothing more is recorded: see {folder / 'recorder.log'}")
-                write_last_report(reader, ascii=ascii)
+                write_last_report(reader, ascii=ascii, after_lines=True)
             return interrupts.exit_code or 0
     finally:
         control.close()
@@ -63,18 +63,19 @@ def print_lines(folder: Path, *, ascii: bool | None = None) -> int:
     try:
         lines = SessionLines(reader)
         _write([*lines.poll(), *lines.finish()])
-        write_last_report(reader, ascii=ascii)
+        write_last_report(reader, ascii=ascii, after_lines=True)
     finally:
         reader.close()
     return 0
 
 
-def write_last_report(reader: SessionReader, *, ascii: bool | None = None) -> bool:
-    """The newest report as text, after an empty line; False when the session has none."""
+def write_last_report(reader: SessionReader, *, ascii: bool | None = None, after_lines: bool = False) -> bool:
+    """The newest report as text, after an empty line where lines came before; False when the session has none."""
     report = newest_report(reader)
     if report is None:
         return False
-    sys.stdout.write("\n")
+    if after_lines:
+        sys.stdout.write("\n")
     write_report(report, reader, ascii=ascii)
     sys.stdout.flush()
     return True
