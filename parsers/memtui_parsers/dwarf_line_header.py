@@ -86,12 +86,17 @@ class FileTable:
             return None
         name, directory_index = self.files[index - first]
         parts = [name]
-        # Directory 0 is the compilation's own; version 5 writes it down, the older ones leave it to .debug_info.
+        # Directory 0 is the compilation's own; version 5 writes it down, the older ones leave it to .debug_info. Debian builds
+        # with a relative one, which is not joined to itself.
         if first <= directory_index < len(self.directories) + first:
             parts.insert(0, self.directories[directory_index - first])
-        if not parts[0].startswith("/") and self.version >= 5 and self.directories:
+        if not parts[0].startswith("/") and self.version >= 5 and directory_index > 0 and self.directories:
             parts.insert(0, self.directories[0])
-        if not parts[0].startswith("/") and compilation_directory:
+        if (
+            not parts[0].startswith("/")
+            and compilation_directory
+            and (self.version < 5 or compilation_directory[0] == "/")
+        ):
             parts.insert(0, compilation_directory)
         return posixpath.normpath(posixpath.join(*parts)) if any(parts) else None
 

@@ -60,6 +60,8 @@ BUILDS = [
     "-gdwarf-5 -O2 -gz=zlib-gnu",
     "-gdwarf-5 -O2 -gsplit-dwarf",
     "-gdwarf-4 -O2 -flto",
+    "-gdwarf-5 -O1 -fdebug-prefix-map={folder}=.",
+    "-gdwarf-4 -O1 -fdebug-prefix-map={folder}=.",
     "-gdwarf-4 -O2 -gno-as-loc-support",
     "-gdwarf-5 -O2 -gno-as-loc-support",
     "-g1 -O2",
@@ -78,8 +80,17 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(folder: Path, flags: str) -> Path:
-    path = folder / ("program" + flags.replace(" ", "").replace(",", ""))
-    command = ["g++", "-std=c++17", "-Iinclude", "-o", str(path), "main.cpp", "part.cpp", *flags.split()]
+    path = folder / ("program" + flags.translate(str.maketrans("", "", " ,{}=")))
+    command = [
+        "g++",
+        "-std=c++17",
+        "-Iinclude",
+        "-o",
+        str(path),
+        "main.cpp",
+        "part.cpp",
+        *flags.format(folder=folder).split(),
+    ]
     subprocess.run(command, check=True, cwd=folder)
     return path
 
