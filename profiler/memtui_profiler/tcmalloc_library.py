@@ -84,17 +84,17 @@ def static_library(binary: str, facts: ElfFacts) -> TcmallocLibrary | None:
     """tcmalloc linked into the program itself: by its symbols, and where those are stripped by its own messages."""
     try:
         with open(binary, "rb") as stream:
-            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS | {CHECKER_CLASS})
-        stripped = not facts.has_symtab
-        if not symbols and not stripped:
+            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS | {CHECKER_CLASS, "malloc"})
+        if symbols & TCMALLOC_SYMBOLS:
+            return _built_in(binary, _scan(binary)[0], CHECKER_CLASS not in symbols, bool(symbols & CHECKER_FLAGS))
+        # Stripped, a dynamic program keeps a malloc of its own in .dynsym, for libc refers to it; a static one shows nothing.
+        if facts.has_symtab or not (facts.is_static or "malloc" in symbols):
             return None
         version, checker = _scan(binary)
     except (OSError, ParseError):
         return None
-    if stripped and not symbols & TCMALLOC_SYMBOLS:
-        # Without symbols a full library that lost its checker looks like a minimal one: only the version tells.
-        return _built_in(binary, version, not checker and _numbers(version) < (2, 17), checker) if version else None
-    return _built_in(binary, version, CHECKER_CLASS not in symbols, bool(symbols & CHECKER_FLAGS))
+    # Without symbols a full library that lost its checker looks like a minimal one: only the version tells.
+    return _built_in(binary, version, not checker and _numbers(version) < (2, 17), checker) if version else None
 
 
 def _built_in(binary: str, version: str | None, minimal: bool, has_checker: bool) -> TcmallocLibrary:

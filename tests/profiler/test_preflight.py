@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from memtui_profiler.checkers import heapcheck
 from memtui_profiler.errors import EXIT_UNAVAILABLE, UserError
@@ -238,3 +240,21 @@ def test_a_wrong_library_is_refused_whatever_the_mode() -> None:
         found(program("basic"), mode=CHECK_OFF, tcmalloc="/etc/passwd")
     with pytest.raises(UserError, match="it does not exist"):
         found(program("linked"), mode=CHECK_OFF, tcmalloc="/no/such.so")
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_program_gets_an_answer_or_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
+    image = bytearray(program("linked").read_bytes())
+    # The headers, then the dynamic section's strings: what the answers are made of.
+    for _ in range(data.draw(st.integers(1, 8))):
+        image[data.draw(st.integers(4, 0x1000))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged"
+    path.write_bytes(image[: data.draw(st.sampled_from([len(image), 0x800, 100]))])
+    path.chmod(0o755)
+    try:
+        result = found(path)
+    except UserError as error:
+        assert str(error).isprintable()
+    else:
+        assert all(text.isprintable() for text in (result.allocator, *result.notes))

@@ -31,15 +31,6 @@ class Knob:
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
-class KnobValue:
-    """A knob as one launch would have it."""
-
-    knob: Knob
-    value: str
-    set_by_user: bool
-
-
 class Checker(Protocol):
     """A module is one when it has these functions."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from memtui_profiler.checkers.base import Knob, KnobValue, ModeHelp
+from memtui_profiler.checkers.base import Knob, ModeHelp
 from memtui_profiler.errors import EXIT_USAGE, UserError
 from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
 
@@ -51,7 +51,8 @@ MODES: tuple[ModeHelp, ...] = (
     ),
 )
 
-# Defaults and meanings as in heap-checker.cc of 2.10; POINTER_SOURCE_ALIGNMENT is sizeof(void*).
+# Defaults and meanings as in heap-checker.cc of 2.10; POINTER_SOURCE_ALIGNMENT is sizeof(void*). Left out are the dump folder
+# and PPROF_PATH, which memtui sets in every mode.
 AS_IS_KNOBS: tuple[Knob, ...] = (
     Knob("HEAP_CHECK_AFTER_DESTRUCTORS", "false", "check after the global destructors have run"),
     Knob("HEAP_CHECK_STRICT_CHECK", "true", "obsolete: the library still has the flag, but nothing reads it"),
@@ -78,7 +79,6 @@ AS_IS_KNOBS: tuple[Knob, ...] = (
         "wait so many seconds before the check; 2.10 does not read it from the environment",
     ),
     Knob("HEAP_CHECK_RUN_UNDER_GDB", "false", "stay on under a debugger"),
-    Knob("PPROF_PATH", "pprof", "the program that names functions for the checker's own log"),
 )
 
 # NAME.PID.CHECKER-end.heap; NAME is the program's base name and may hold dots itself.
@@ -142,11 +142,6 @@ def all_dumps(folder: Path) -> list[Dump]:
     except FileNotFoundError:
         return []
     return [dump for _, dump in sorted(found, key=lambda item: (item[0], item[1].path))]
-
-
-def knobs(user: Mapping[str, str]) -> tuple[KnobValue, ...]:
-    """What mode as-is would go by: each knob with its value in this environment, and whether the user set it."""
-    return tuple(KnobValue(knob, user.get(knob.name, knob.default), knob.name in user) for knob in AS_IS_KNOBS)
 
 
 def dumps(folder: Path, pid: int) -> list[Path]:
