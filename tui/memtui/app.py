@@ -98,7 +98,7 @@ class MemtuiApp(App[str]):
         self._follower = SessionFollower(session_folder)
         self._commander = Commander(_connect(session_folder) if connect is None else connect(session_folder))
         self._feed = GraphFeed(ascii=ascii)
-        self.state: SessionState = self._follower.poll(clock(), live=self._commander.connected)
+        self.state: SessionState = self._follower.poll(clock(), live=self._commander.connected, judge=False)
         self.pending: PendingControls = following(None, self.state.run)
         self._shown_second = -1
         self._shown_for: object = None
@@ -138,7 +138,7 @@ class MemtuiApp(App[str]):
             [name for least, name in bounds if size >= least][-1]
             for bounds, size in ((WIDTHS, width), (HEIGHTS, height))
         ]
-        return Screen(id="_default", classes=" ".join([*names, *(["-ascii"] if self.glyphs.ascii else [])]))
+        return Screen(id="_default", classes=" ".join(["-main", *names, *(["-ascii"] if self.glyphs.ascii else [])]))
 
     def on_mount(self) -> None:
         self._lay_out()
@@ -159,7 +159,7 @@ class MemtuiApp(App[str]):
         if not self._follower.ready:
             self.run_worker(partial(load_samples_apart, self.folder), group="samples", thread=True)
         await self._panes.show_tab("leaks")
-        self._show_state()
+        self._tick()
         if not self.state.live and self.state.report is not None:
             self._panes.focus_pane()
         else:
@@ -271,7 +271,8 @@ class MemtuiApp(App[str]):
             self._follower.start_from(event.worker.result)
         elif event.worker.group == "report" and isinstance(event.worker.result, tuple):
             self._report = event.worker.result
-            self._show_state()
+            self._follower.take_report(*self._report)
+            self._tick()
 
     # Keys
 

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 from memtui.state import Identity, ReportView, RunView, SessionState
 from memtui.verdict import growth_of, verdicts
+from memtui_parsers.values import LeakReport
 from memtui_profiler.events import EventKind
 from memtui_profiler.series import Series
 from memtui_profiler.session.reader import SessionReader
@@ -89,6 +90,7 @@ class SessionFollower:
         self._loaded: Loaded | None = load_samples(self.reader) if load_now else None
         self._state: SessionState | None = None
         self._diagnosed_s = float("-inf")
+        self._whole_report: tuple[int, LeakReport] | None = None
 
     @property
     def ready(self) -> bool:
@@ -105,8 +107,16 @@ class SessionFollower:
         """What the session has of a source file: line number and text."""
         return {row.line: row.text for row in self.reader.rows_of(SourceLine, "file", file)}
 
-    def poll(self, clock_s: float, *, live: bool) -> SessionState:
-        """All that is known now. ``clock_s`` is Unix time; ``live``: a recorder is there, so time goes on."""
+    def take_report(self, report: int, loaded: LeakReport) -> None:
+        """The newest report, read whole elsewhere: the next verdict can name its largest leak."""
+        self._whole_report = (report, loaded)
+        self._diagnosed_s = float("-inf")
+
+    def poll(self, clock_s: float, *, live: bool, judge: bool = True) -> SessionState:
+        """All that is known now. ``clock_s`` is Unix time; ``live``: a recorder is there, so time goes on.
+
+        ``judge`` False: without verdicts, which need modules that take their time to import.
+        """
         identity = self._known_identity()
         self._read_runs()
         self._read_samples()
@@ -128,8 +138,9 @@ class SessionFollower:
             events=self._shown_events,
             report=self._report,
         )
-        self._state = self._judged(state)
-        return self._state
+        if judge:
+            self._state = state = self._judged(state)
+        return state
 
     def _judged(self, state: SessionState) -> SessionState:
         """Verdict and growth once a second, or at once when a run or a report changed: they read many points."""
@@ -138,7 +149,7 @@ class SessionFollower:
         if before is not None and not moved and 0 <= state.now_s - self._diagnosed_s < DIAGNOSE_EVERY_S:
             return replace(state, growth_bytes_per_s=before.growth_bytes_per_s, diagnoses=before.diagnoses)
         self._diagnosed_s = state.now_s
-        return replace(state, growth_bytes_per_s=growth_of(state), diagnoses=verdicts(state, self.reader))
+        return replace(state, growth_bytes_per_s=growth_of(state), diagnoses=verdicts(state, self._whole_report))
 
     def _new(self, kind: type[R]) -> list[R]:
         rows = self.reader.rows(kind, after=self._after.get(kind, 0))

@@ -99,5 +99,5 @@ def parse_rate(text: str) -> TypedRate:
     if rate < 0:
         return TypedRate(None, "A release rate is never negative: 0 means never.")
     if rate > SLIDER_MAX:
-        return TypedRate(rate, warning="Above 10 tcmalloc's documentation sees no use; it is set as typed.")
+        return TypedRate(rate, warning="Above 10 is beyond the useful range; it is set as typed.")
     return TypedRate(rate)

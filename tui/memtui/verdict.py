@@ -1,26 +1,150 @@
-"""Brings what a session holds before the diagnosis, and its verdicts into the words of the screen."""
+"""Brings what a session holds before the diagnosis, and its verdicts into the words of the screen.
+
+The diagnosis and what it stands on are imported when first needed: the first frame does without them.
+"""
 
 from __future__ import annotations
 
-from memtui.state import SessionState
-from memtui.status_line import StatusLine
-from memtui_profiler.session.reader import SessionReader
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-GROWTH_WINDOW_S = 10.0
+from memtui.keymap import KEYS
+from memtui.state import ReportView, RunView, SessionState
+from memtui.status_line import StatusLine, Tone
+from memtui_profiler.series import LEVELS, WIDTHS_S, Point, Series, column_of
+
+if TYPE_CHECKING:
+    from memtui_parsers.values import LeakReport
+    from memtui_profiler.diagnosis import Diagnosis, DiagnosisInput, ReportSummary
+
+# A run is judged by this many points at most: fine ones of its last minutes, coarse ones of what was before.
+COARSE_POINTS = 300
+FINE_LEVEL = WIDTHS_S.index(1.0)
+FINE_S = 240.0
+TOP_LEAKS = 8
+TARGET_KEYS = frozenset(key.shown for key in KEYS if key.needs_recorder)
+
+_TONES = {
+    "LOOKING": Tone.CALM,
+    "GROWING": Tone.WARN,
+    "FALLING": Tone.GOOD,
+    "LEVELS OFF": Tone.CALM,
+    "STABLE": Tone.GOOD,
+    "EXITED": Tone.CALM,
+    "KILLED": Tone.BAD,
+    "LEAK": Tone.BAD,
+    "NOT FREED": Tone.WARN,
+    "NO LEAKS": Tone.GOOD,
+    "NO REPORT": Tone.WARN,
+}
+
+
+def run_points(series: Series, run: RunView, now_s: float) -> list[Point]:
+    """The newest samples of one run, oldest first, few enough to be judged within milliseconds."""
+    begin_s, end_s = run.row.at_s, now_s if run.end is None else run.end.at_s
+    fine_from_s = max(begin_s, end_s - FINE_S)
+    points: list[Point] = []
+    if fine_from_s > begin_s:
+        level = next((n for n in range(LEVELS) if (fine_from_s - begin_s) / WIDTHS_S[n] <= COARSE_POINTS), LEVELS - 1)
+        points += _between(series, level, begin_s, fine_from_s)
+    points += _between(series, FINE_LEVEL, fine_from_s, end_s)
+    rising: list[Point] = []
+    for point in points:
+        if point.run == run.number and (not rising or point.at_s > rising[-1].at_s):
+            rising.append(point)
+    return rising
+
+
+def _between(series: Series, level: int, begin_s: float, end_s: float) -> list[Point]:
+    first, last = column_of(begin_s, WIDTHS_S[level]), column_of(end_s, WIDTHS_S[level])
+    return [point for point in series.points(level, first, last - first + 1) if point is not None]
 
 
 def growth_of(state: SessionState) -> float | None:
-    """How fast RSS of the newest run changes, in bytes a second over the last seconds; None while that is unknown."""
-    run, last = state.run, state.series.last
-    if run is None or run.ended or last is None:
+    """How fast RSS of the newest run changes now, in bytes a second; None while that is unknown or it has ended."""
+    from memtui_profiler.trend import growth_rate
+
+    run = state.run
+    if run is None or run.ended or not state.live:
         return None
-    first = last.at_s - GROWTH_WINDOW_S
-    points = [p for p in state.series.points(2, max(0, int(first)), int(GROWTH_WINDOW_S) + 1) if p is not None]
-    points = [p for p in points if p.run == run.number]
-    if len(points) < 3 or points[-1].at_s <= points[0].at_s:
-        return None
-    return (points[-1].rss_bytes - points[0].rss_bytes) / (points[-1].at_s - points[0].at_s)
+    points = _between(state.series, FINE_LEVEL, max(run.row.at_s, state.now_s - FINE_S), state.now_s)
+    points = [point for point in points if point.run == run.number]
+    return growth_rate([point.at_s for point in points], [point.rss_bytes for point in points])
 
 
-def verdicts(state: SessionState, reader: SessionReader) -> tuple[StatusLine, ...]:
-    return ()
+def facts_of(state: SessionState, loaded: tuple[int, LeakReport] | None) -> DiagnosisInput | None:
+    """What the diagnosis is told; None before there is a run. ``loaded``: the newest report read whole, with its id."""
+    from memtui_parsers.values import RunFacts
+    from memtui_profiler.diagnosis import DiagnosisInput
+
+    run = state.run
+    if run is None:
+        return None
+    points = run_points(state.series, run, state.now_s)
+    end = None
+    if run.end is not None:
+        end = RunFacts(run.end.exit_code, run.end.signal, bool(run.end.oom_killed), run.seconds(state.now_s))
+    report = state.report
+    whole = loaded[1] if report is not None and loaded is not None and loaded[0] == report.id else None
+    return DiagnosisInput(
+        at_s=[point.at_s for point in points],
+        rss_bytes=[point.rss_bytes for point in points],
+        anon_bytes=[max(0, point.rss_bytes - point.shared_bytes) for point in points],
+        run=run.number,
+        mode=run.row.mode,
+        end=end,
+        settled=run.settled or not state.live,
+        no_report=run.no_report,
+        report=None if report is None or whole is None else summary_of(report, whole),
+    )
+
+
+def summary_of(view: ReportView, report: LeakReport) -> ReportSummary:
+    """The report in short, with the largest leak that runs through the program itself."""
+    from memtui.leaks.names import function_name, is_library_frame, place, program_index
+    from memtui_parsers.values import LeakKind
+    from memtui_profiler.diagnosis import ReportSummary
+
+    summary = ReportSummary(
+        run=view.run,
+        mode=report.mode,
+        status=report.status,
+        total_bytes=report.total_bytes,
+        total_objects=report.total_objects,
+        kind=report.leaks[0].kind if report.leaks else LeakKind.UNREACHABLE,
+    )
+    for leak in report.leaks[:TOP_LEAKS]:
+        library = [is_library_frame(frame) for frame in leak.stack]
+        own = program_index(leak.stack, library)
+        if own is not None and not library[own] and (leak.stack[own].function or leak.stack[own].file):
+            frame = leak.stack[own]
+            return replace(
+                summary,
+                top_bytes=leak.size_bytes,
+                top_function=function_name(frame),
+                top_location=place(frame),
+                kind=leak.kind,
+            )
+    return summary
+
+
+def verdicts(state: SessionState, loaded: tuple[int, LeakReport] | None) -> tuple[StatusLine, ...]:
+    """What the diagnosis makes of the session now, ready for the screen."""
+    from memtui_profiler.diagnosis import diagnose
+
+    facts = facts_of(state, loaded)
+    return () if facts is None else tuple(_line(d, live=state.live) for d in diagnose(facts))
+
+
+def _line(diagnosis: Diagnosis, *, live: bool) -> StatusLine:
+    # Where there is no recorder, no key acts on the target.
+    key = diagnosis.key if diagnosis.key and (live or diagnosis.key not in TARGET_KEYS) else ""
+    return StatusLine(
+        diagnosis.glyph,
+        diagnosis.word,
+        diagnosis.sentence,
+        _TONES.get(diagnosis.word, Tone.CALM),
+        key,
+        diagnosis.key_words if key else "",
+        diagnosis.evidence,
+    )

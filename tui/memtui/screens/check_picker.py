@@ -32,16 +32,16 @@ WIDTHS = [(0, "-narrow"), (100, "-wide")]
 class CheckPicker(Dialog[str]):
     """Answers with a mode's name. A mode that cannot work here can be read, not chosen."""
 
-    CSS = """
+    DEFAULT_CSS = """
     CheckPicker > #box { width: 96; height: auto; max-height: 95%; padding: 1 2 0 2; }
     CheckPicker #columns { layout: horizontal; height: auto; max-height: 100%; }
     CheckPicker #modes { width: 24; height: 8; }
     CheckPicker #explained { width: 1fr; height: auto; min-height: 8; max-height: 18; scrollbar-size-vertical: 1; }
     CheckPicker #environment { margin: 1 0 0 0; color: $muted; }
-    CheckPicker.-narrow > #box { width: 100%; }
+    CheckPicker.-narrow > #box { width: 100%; padding: 0 2; max-height: 100%; }
+    CheckPicker.-narrow #modes { height: 7; }
     CheckPicker.-narrow #columns { layout: vertical; }
-    CheckPicker.-narrow #explained { width: 1fr; min-height: 3; height: auto; max-height: 9; }
-    CheckPicker.-narrow #environment { margin: 0; }
+    CheckPicker.-narrow #explained { width: 1fr; min-height: 3; height: auto; max-height: 7; margin: 1 0 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j,tab", "move(1)", "down", show=False),
@@ -49,6 +49,8 @@ class CheckPicker(Dialog[str]):
         Binding("home,g", "light(0)", "first", show=False),
         Binding("end,G", f"light({len(MODES) - 1})", "last", show=False),
         Binding("enter", "choose", "choose", show=False),
+        Binding("pagedown", "read(1)", "read on", show=False),
+        Binding("pageup", "read(-1)", "read back", show=False),
     ]
     HORIZONTAL_BREAKPOINTS = WIDTHS
 
@@ -162,6 +164,10 @@ class CheckPicker(Dialog[str]):
     def action_light(self, index: int) -> None:
         self._lit = index
         self._show()
+
+    def action_read(self, pages: int) -> None:
+        explained = self.query_one("#explained")
+        explained.scroll_relative(y=pages * max(1, explained.size.height - 1), animate=False)
 
     def action_choose(self) -> None:
         if self._blocked(self.mode) is None:

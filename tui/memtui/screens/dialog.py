@@ -22,7 +22,7 @@ class Dialog(ModalScreen[T]):
     """Subclasses give the body; the box is as high as it needs to be and scrolls where the terminal is lower."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "close", show=False, id="dialog.close")]
-    CSS = """
+    DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }
     Dialog > #box { border: round $primary; background: $surface; padding: 1 2; height: auto; max-height: 100%; width: 76;
         max-width: 100%; border-title-color: $strong; border-title-style: bold; border-subtitle-color: $muted; }
@@ -56,7 +56,7 @@ class Dialog(ModalScreen[T]):
 class Reading(Dialog[None]):
     """Text to be read: scrolls, closes by esc or by the key that opened it."""
 
-    CSS = """
+    DEFAULT_CSS = """
     Reading > #box { max-height: 90%; }
     Reading #text { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
     """
@@ -80,7 +80,7 @@ class Reading(Dialog[None]):
 class Choice(Dialog[str]):
     """A question with a few answers, each with a key; enter takes the one that is lit."""
 
-    CSS = "Choice > #box { width: 64; }"
+    DEFAULT_CSS = "Choice > #box { width: 64; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j,tab", "move(1)", "down", show=False),
         Binding("up,k,shift+tab", "move(-1)", "up", show=False),

@@ -16,7 +16,7 @@ from memtui.widgets.rate_slider import show_rate
 
 
 class RateInput(Dialog[float]):
-    CSS = """
+    DEFAULT_CSS = """
     RateInput > #box { width: 64; }
     RateInput Input { border: none; height: 1; padding: 0; background: $bar; margin: 0 0 1 0; }
     RateInput Input:focus { border: none; background: $bar; }

@@ -9,7 +9,8 @@ from memtui.figures import prose, rate, tight
 from memtui.state import SessionState
 from memtui.widgets.line import Part
 
-WIDE = 100
+# Units in words need so much room.
+WIDE = 112
 # A change slower than this, in bytes a second, is the unrest of any process: no arrow.
 STILL_BYTES_PER_S = 50 << 10
 
@@ -50,8 +51,10 @@ def figures_line(state: SessionState, glyphs: Glyphs, width: int) -> Content:
         return Content.assemble(" ", ("no sample yet", "$muted"))
     shared = min(sample.shared_bytes, sample.rss_bytes)
     peak = max((run.peak_rss_bytes for run in state.runs), default=0)
-    parts: list[Part] = [" ", *pair("RSS", sample.rss_bytes), " ", _trend(state.growth_bytes_per_s, glyphs)]
-    parts += [gap[1:], *pair("peak", peak), gap]
+    parts: list[Part] = [" ", *pair("RSS", sample.rss_bytes)]
+    # What is over does not change any more: no room is kept for how fast.
+    parts += [" ", _trend(state.growth_bytes_per_s, glyphs), gap[1:]] if state.running else [gap]
+    parts += [*pair("peak", peak), gap]
     parts += [(glyphs.band, "$mem-anon"), " ", *pair("anonymous" if wide else "anon", sample.rss_bytes - shared), gap]
     parts += [(glyphs.band_other, "$mem-file"), " ", *pair("file", shared)]
     if detail is not None and detail.swap_bytes:

@@ -48,6 +48,10 @@ def header(state: SessionState, glyphs: Glyphs, width: int, *, busy: str = "") -
     if room < 8 and width > 50:
         tail = tail[: max(0, width - len(CHIP) - 12)]
         room = 8
+    if columns(command) > room and state.identity.argv:
+        # What tells one target from another is its name and its arguments, not where it is installed.
+        name = state.identity.argv[0].rpartition("/")[2]
+        command = clean(glyphs.plain(shlex.join((name, *state.identity.argv[1:]))), 1000)
     command = fit(command, max(0, room), glyphs.ellipsis)
     fill = len(gap) if wide else max(len(gap), room - columns(command) + len(gap))
     return Content.assemble((CHIP, "bold $chip-text on $primary"), "  ", (command, "bold $strong"), " " * fill, tail)

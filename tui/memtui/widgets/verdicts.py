@@ -13,12 +13,12 @@ from memtui.widgets.line import Part, columns, fit
 from memtui_parsers.clean_text import clean
 
 
-def verdict_line(line: StatusLine, glyphs: Glyphs, width: int) -> Content:
-    """One line, the key at its right end."""
+def verdict_line(line: StatusLine, glyphs: Glyphs, width: int, word_columns: int = 0) -> Content:
+    """One line, the key at its right end; the sentence begins where those of its neighbours do (``word_columns``)."""
     ground = f"on ${line.tone.value}-ground"
     colour = "muted" if line.tone is Tone.CALM else line.tone.value
     hint = f"{line.key} {line.key_words}" if line.key else ""
-    head = f" {glyphs.plain(line.glyph)} {line.word}  "
+    head = f" {glyphs.plain(line.glyph)} {line.word:<{word_columns}}  "
     room = width - columns(head) - (columns(hint) + 4 if hint else 1)
     sentence = fit(clean(glyphs.plain(line.sentence)), max(0, room), glyphs.ellipsis)
     parts: list[Part] = [(head, f"bold ${colour} {ground}"), (sentence, f"$foreground {ground}")]
@@ -65,7 +65,9 @@ class Verdicts(Widget):
 
     def render(self) -> Content:
         width, height = self.content_size
-        rows = [verdict_line(line, self._glyphs, width) for line in self._lines[: max(1, height)]]
+        shown = self._lines[: max(1, height)]
+        words = max((len(line.word) for line in shown), default=0)
+        rows = [verdict_line(line, self._glyphs, width, words) for line in shown]
         return Content("\n").join(rows)
 
     def on_click(self, event: events.Click) -> None:
