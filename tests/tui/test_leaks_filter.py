@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -134,6 +135,12 @@ def test_a_catastrophic_pattern_can_be_cancelled() -> None:
 def test_a_pattern_is_bounded_in_length() -> None:
     with pytest.raises(PatternError, match=str(PATTERN_LIMIT)):
         match_pattern("a" * (PATTERN_LIMIT + 1), True, ["a"])
+
+
+def test_without_a_second_process_the_pattern_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(PatternError, match="do not work here"):
+        match_pattern("a", True, ["a"])
 
 
 def test_filtering_stops_when_cancelled() -> None:

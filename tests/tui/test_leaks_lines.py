@@ -71,6 +71,15 @@ def test_every_row_and_header_fills_its_width_exactly() -> None:
                         assert sum(cell_len(text) for text, _ in header) == width
 
 
+def test_wide_characters_do_not_shift_columns() -> None:
+    wide = record("1", 5, 1, frame("関数の名前はとても長いものです(設定値)", "/src/とても長い名前のファイル.cpp", 12))
+    rows = arrange(build_table(replace(sample_report(), leaks=(wide,))), Query(), match_pattern)
+    for width in range(24, 100):
+        for look in (UNICODE, ASCII):
+            pieces = row_pieces(rows, 0, columns(rows, width), look, cursor=False)
+            assert sum(cell_len(text) for text, _ in pieces) == width
+
+
 def test_figures_keep_their_column_at_any_size() -> None:
     sizes = (1, 999, 1000, 1 << 20, 999 << 30, 1 << 50)
     leaks = tuple(record(f"{n}", size, 1, frame("f", "/a.cpp", 1)) for n, size in enumerate(sizes))

@@ -211,7 +211,7 @@ async def test_sorting_and_grouping_keep_the_leak() -> None:
             assert arrangement is not None
             assert leak_list(app).position == arrangement.position_of(3)
         assert current(app) == 3
-        assert app.captions[0] == "by stack · bytes▾"
+        assert "by stack · bytes▾" in app.captions
         assert "by function · bytes▾" in app.captions and "by stack · average▾" in app.captions
 
 
@@ -228,6 +228,37 @@ async def test_a_group_is_entered_and_left() -> None:
         assert app.pane.arrangement is not None and len(app.pane.arrangement) == 4
         await press(app, pilot, "escape")
         assert app.captions[-1] == "by library · bytes▾"
+
+
+async def test_symbols_that_arrive_keep_the_group_that_was_entered() -> None:
+    named = sample_report()
+    leaks = (named.leaks[0], replace(named.leaks[0], leak_id="twin", size_bytes=5), *named.leaks[1:])
+    named = replace(named, leaks=leaks)
+    bare = replace(
+        named, leaks=tuple(replace(k, stack=tuple(replace(f, function=None) for f in k.stack)) for k in leaks)
+    )
+    app = app_of(bare)
+    async with app.run_test(size=WIDE) as pilot:
+        await settled(app, pilot)
+        await press(app, pilot, "b", "enter")
+        assert app.captions[-1] == "in rpc_server · bytes▾"
+        app.pane.show(LeakPaneState(named, 1, run=2))
+        await settled(app, pilot)
+        assert app.captions[-1] == "in open_session(Conn&) · bytes▾"
+        assert app.pane.arrangement is not None and len(app.pane.arrangement) == 2
+
+
+async def test_a_filter_outlives_a_pane_without_a_report_and_stays_in_sight() -> None:
+    app = app_of()
+    async with app.run_test(size=WIDE) as pilot:
+        await settled(app, pilot)
+        await press(app, pilot, "slash", *"ssl", "enter")
+        app.pane.show(LeakPaneState(empty=states.waiting("draconian")))
+        await settled(app, pilot)
+        assert not app.query_one(Input).region and app.captions[-1] == ""
+        app.pane.show(LeakPaneState(sample_report(), 2, run=3))
+        await settled(app, pilot)
+        assert app.query_one(Input).region and said(app, "#find-count") == "1 of 5 records, <1 % of bytes"
 
 
 async def test_a_filter_narrows_list_and_totals_and_keeps_the_leak() -> None:

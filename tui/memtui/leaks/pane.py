@@ -47,7 +47,8 @@ class LeakPane(Container):
         &.-split.-ascii #leak-stack { border-left: ascii $rule; }
         &.-split #leak-summary { height: 1; display: block; }
         &.-low #leak-summary { height: 1; }
-        &.-empty { #leak-body { display: none; } #leak-summary { display: none; } #leak-empty { display: block; } }
+        &.-empty #leak-find, &.-empty #leak-body, &.-empty #leak-summary { display: none; }
+        &.-empty #leak-empty { display: block; }
     }
     """
 
@@ -209,7 +210,14 @@ class LeakPane(Container):
         known, self._table = self._table, table
         if known is not None and self._anchor is not None and self._anchor != NOTES:
             self._anchor = same_record(known, table, self._anchor)
-        self._ask(self._query)
+        query = self._query
+        if query.within is not None:
+            # Symbols rename groups: the one entered is where the cursor's leak is now.
+            grouping, name = query.within
+            if self._anchor is not None and self._anchor != NOTES:
+                name = table.group_of(self._anchor, grouping)
+            query = replace(query, within=(grouping, name))
+        self._ask(query)
 
     # From arrangement to screen
 
@@ -266,9 +274,10 @@ class LeakPane(Container):
 
     def _show_empty(self, empty: Empty | None) -> None:
         self.add_class("-empty")
-        self.remove_class("-opened", "-finding")
+        self.remove_class("-opened")
         if empty is not None:
             self.query_one(EmptyView).show(empty)
+        self.post_message(self.Arranged("", 0))
 
     # What the user does
 

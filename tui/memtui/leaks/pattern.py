@@ -19,15 +19,18 @@ PATTERN_LIMIT = 200
 DEADLINE_S = 3.0
 _LOOK_S = 0.05
 
+# The limits hold should this process be killed meanwhile, or a pattern ask for all the memory there is.
 _PROGRAM = """
-import json, re, sys
+import json, re, resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 pattern, flags, strings = json.load(sys.stdin)
 try:
     search = re.compile(pattern, flags).search
-except (re.error, OverflowError, RecursionError) as error:
-    json.dump(str(error), sys.stdout)
-else:
-    json.dump("".join("1" if search(s) else "0" for s in strings).join("[]"), sys.stdout)
+    answer = "".join("1" if search(s) else "0" for s in strings).join("[]")
+except (re.error, OverflowError, RecursionError, MemoryError) as error:
+    answer = str(error) or type(error).__name__
+json.dump(answer, sys.stdout)
 """
 
 
@@ -46,14 +49,17 @@ def match_pattern(
     if not strings:
         return []
     flags = 0 if case_matters else int(re.IGNORECASE)
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-    )
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+        )
+    except OSError as error:
+        raise PatternError(f"patterns do not work here: {error.strerror}") from error
     give_up = time.monotonic() + deadline_s
     request: str | None = json.dumps([pattern, flags, list(strings)])
     try:
