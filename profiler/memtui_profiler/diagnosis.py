@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from posixpath import basename
 
-from memtui_parsers.values import LeakKind, ReportStatus, RunFacts
+from memtui_parsers.leak_id import is_runtime_module
+from memtui_parsers.values import Frame, LeakKind, LeakReport, ReportStatus, RunFacts
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.trend import MIN_SPAN_S, Trend, recent_trend
 
@@ -61,6 +63,25 @@ class ReportSummary:
     top_function: str = ""
     top_location: str = ""
     kind: LeakKind = LeakKind.UNREACHABLE
+
+
+def summary_of(report: LeakReport, run: int | None) -> ReportSummary:
+    """``report`` in short; its leaks are largest first, as load_report() gives them."""
+    top = next(((leak, frame) for leak in report.leaks if (frame := _program_frame(leak.stack))), None)
+    short = ReportSummary(run, report.mode, report.status, report.total_bytes, report.total_objects)
+    if report.leaks:
+        short = replace(short, kind=report.leaks[0].kind)
+    if top is None:
+        return short
+    leak, frame = top
+    place = f"{basename(frame.file)}:{frame.line}" if frame.file and frame.line else ""
+    return replace(short, top_bytes=leak.size_bytes, top_function=frame.function or "", top_location=place)
+
+
+def _program_frame(stack: tuple[Frame, ...]) -> Frame | None:
+    """The first frame of the program's own that has a name or a line."""
+    own = (f for f in stack if f.module is not None and not is_runtime_module(f.module.path))
+    return next((f for f in own if f.function or f.file), None)
 
 
 @dataclass(frozen=True, slots=True)

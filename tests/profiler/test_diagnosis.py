@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from memtui_parsers.values import LeakKind, ReportStatus, RunFacts
-from memtui_profiler.diagnosis import DiagnosisInput, ReportSummary, Verdict, diagnose, size_words
+from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
+from memtui_profiler.diagnosis import DiagnosisInput, ReportSummary, Verdict, diagnose, size_words, summary_of
 
 MIB = 1 << 20
 TIMES = tuple(n / 2 for n in range(241))
@@ -130,6 +130,18 @@ def test_an_exit_whose_report_is_on_its_way() -> None:
     facts = replace(LEVEL, mode="normal", end=RunFacts(1, seconds=1.0))
     assert "being read" in diagnose(facts)[0].sentence
     assert "being read" not in diagnose(replace(facts, mode="off"))[0].sentence
+
+
+def test_a_report_in_short_names_the_programs_first_frame() -> None:
+    libc, program = Module("/usr/lib/libc.so.6"), Module("/srv/rpc_server")
+    runtime = LeakRecord("a", 100, 1, LeakKind.NOT_FREED, (Frame(1, libc, function="setenv", file="setenv.c", line=1),))
+    stack = (Frame(2, libc, function="strdup"), Frame(3, program, function="parse()", file="/src/peer.cpp", line=19))
+    leaks = (runtime, LeakRecord("b", 90, 2, LeakKind.NOT_FREED, stack))
+    report = LeakReport("heapcheck", "draconian", ReportStatus.COMPLETE, total_bytes=190, total_objects=3, leaks=leaks)
+    assert summary_of(report, 2) == ReportSummary(
+        2, "draconian", ReportStatus.COMPLETE, 190, 3, 90, "parse()", "peer.cpp:19", LeakKind.NOT_FREED
+    )
+    assert summary_of(replace(report, leaks=(runtime,)), 2).top_function == ""
 
 
 def test_sizes_in_sentences() -> None:

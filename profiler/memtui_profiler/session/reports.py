@@ -14,6 +14,7 @@ from memtui_profiler.session.reader import SessionReader, unpack_stack
 from memtui_profiler.session.rows import LeakFrame, ModuleRow, ReportEnd, ReportNote, ReportRow, Run, RunEnd, Symbol
 
 _Leak = tuple[int, int, str, bytes]
+_KINDS = {kind.value: kind for kind in LeakKind}
 
 
 def load_report(reader: SessionReader, report_id: int) -> LeakReport:
@@ -24,7 +25,16 @@ def load_report(reader: SessionReader, report_id: int) -> LeakReport:
     rows = reader.rows_of(ReportRow, "id", report_id)
     if not rows:
         raise UserError(f"no report {report_id}", "this session has none of that number", "see `memtui sessions`")
-    row = rows[0]
+    try:
+        return _load(reader, rows[0])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(
+            f"cannot read report {report_id}", f"its rows are damaged ({error})", "run the check again"
+        ) from error
+
+
+def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
+    report_id = row.id
     leaks = _leaks(reader, report_id)
     stacks = _stacks(leaks, _frames(reader, report_id))
     end = next(reversed(reader.rows_of(ReportEnd, "report", report_id)), None)
@@ -41,7 +51,7 @@ def load_report(reader: SessionReader, report_id: int) -> LeakReport:
         total_objects=end.total_objects if end else sum(objects for _, objects, *_ in leaks),
         notes=tuple(note.text for note in reader.rows_of(ReportNote, "report", report_id)),
         leaks=tuple(
-            LeakRecord(leak_id, size, objects, LeakKind(kind), stack)
+            LeakRecord(leak_id, size, objects, _KINDS[kind], stack)
             for leak_id, (size, objects, kind, _), stack in zip(leak_ids(stacks), leaks, stacks, strict=True)
         ),
     )
