@@ -5,7 +5,7 @@ A heap checker that is not there keeps silent, and silence reads as "no leaks": 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memtui_profiler.errors import UserError
@@ -62,8 +62,9 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
     Raises UserError when --tcmalloc names a file that cannot be preloaded as tcmalloc.
     """
     program = look_at(target, environment)
-    library = _choose(program, tcmalloc, need_checker=mode != CHECK_OFF)
-    checking = _choose(program, tcmalloc, need_checker=True)
+    installed = preloadable_libraries(program.machine, program.bits)
+    library = _choose(program, installed, tcmalloc, need_checker=mode != CHECK_OFF)
+    checking = _choose(program, installed, tcmalloc, need_checker=True)
     preload = library.path if library.how == PRELOAD and library != program.tcmalloc else None
     return Preflight(
         target=target,
@@ -71,7 +72,7 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
         library=library,
         preload=preload,
         capabilities=(
-            *(_check_capability(name, program, checking, tcmalloc) for name in HEAPCHECK_MODES),
+            *(_check_capability(name, program, checking, installed, tcmalloc) for name in HEAPCHECK_MODES),
             _rate_capability(program, library, tcmalloc),
         ),
         notes=(*program.notes, *_notes(program, library, preload, mode, environment)),
@@ -88,7 +89,9 @@ def require(found: Preflight, mode: str) -> None:
         raise UserError(what, capability.reason, capability.remedy)
 
 
-def _choose(program: ProgramFacts, tcmalloc: str, *, need_checker: bool) -> TcmallocLibrary:
+def _choose(
+    program: ProgramFacts, installed: Sequence[TcmallocLibrary], tcmalloc: str, *, need_checker: bool
+) -> TcmallocLibrary:
     """The tcmalloc the target will run with; NO_LIBRARY where there is none."""
     if program.tcmalloc is not None and (tcmalloc in (AUTO, OFF) or program.preload_obstacle is not None):
         return program.tcmalloc
@@ -99,8 +102,7 @@ def _choose(program: ProgramFacts, tcmalloc: str, *, need_checker: bool) -> Tcma
         return asked if program.preload_obstacle is None else NO_LIBRARY
     if program.preload_obstacle is not None:
         return NO_LIBRARY
-    libraries = preloadable_libraries(program.machine, program.bits)
-    return best_library(libraries, need_checker=need_checker) or NO_LIBRARY
+    return best_library(installed, need_checker=need_checker) or NO_LIBRARY
 
 
 def _allocator(program: ProgramFacts, library: TcmallocLibrary) -> str:
@@ -109,12 +111,14 @@ def _allocator(program: ProgramFacts, library: TcmallocLibrary) -> str:
     return f"{library.name} {_HOW[library.how]}"
 
 
-def _check_capability(name: str, program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str) -> Capability:
+def _check_capability(
+    name: str, program: ProgramFacts, library: TcmallocLibrary, installed: Sequence[TcmallocLibrary], tcmalloc: str
+) -> Capability:
     obstacle = program.check_obstacle
     if obstacle is None and library.how == NONE:
         obstacle = program.preload_obstacle or _no_library(tcmalloc)
     if obstacle is None and not library.has_checker:
-        obstacle = Obstacle(_why_no_checker(library), _checker_remedy(program, library))
+        obstacle = Obstacle(_why_no_checker(library), _checker_remedy(library, installed))
     return Capability(name, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy)))
 
 
@@ -141,10 +145,10 @@ def _why_no_checker(library: TcmallocLibrary) -> str:
     return f"{where}{version} has no heap checker: gperftools 2.17 removed it"
 
 
-def _checker_remedy(program: ProgramFacts, library: TcmallocLibrary) -> str:
+def _checker_remedy(library: TcmallocLibrary, installed: Sequence[TcmallocLibrary]) -> str:
     if library.how == STATIC:
         return "link the program with -ltcmalloc of gperftools 2.16 or older"
-    better = best_library(preloadable_libraries(program.machine, program.bits), need_checker=True)
+    better = best_library(installed, need_checker=True)
     if better is not None and better.has_checker:
         return f"--tcmalloc {shown(better.path)}"
     if library.minimal:

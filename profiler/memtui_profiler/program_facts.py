@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from memtui_parsers.elf_facts import ElfFacts, defined_symbols
 from memtui_parsers.errors import ParseError
 from memtui_profiler.library_search import Loaded, loaded_libraries
 from memtui_profiler.target import Target, read_facts, shown, this_machine
-from memtui_profiler.tcmalloc_library import STATIC, TcmallocLibrary, present_library, static_library
+from memtui_profiler.tcmalloc_library import BUILT_IN_SYMBOLS, STATIC, TcmallocLibrary, present_library, static_library
 
 # Runtimes that replace malloc themselves and abort, or go blind, when another library comes before them.
 SANITIZERS = {
@@ -113,9 +113,10 @@ def look_at(target: Target, environment: Mapping[str, str]) -> ProgramFacts:
     loaded = Loaded((), (), ())
     if facts is not None:
         loaded = loaded_libraries(target.binary, facts, environment, target.cwd, secure=secure is not None)
-    tcmalloc = _tcmalloc(target.binary, facts, loaded)
-    own = "" if facts is None or tcmalloc is not None else _own_allocator(target.binary, facts)
-    sanitizer = _named(loaded, SANITIZERS) or _by_symbol(target.binary, facts, SANITIZER_SYMBOLS)
+    symbols = set() if facts is None else _defined(target.binary)
+    tcmalloc = None if facts is None else static_library(target.binary, facts, symbols) or present_library(loaded)
+    own = "" if facts is None or tcmalloc is not None else _own_allocator(symbols, facts)
+    sanitizer = _named(loaded, SANITIZERS) or _by_symbol(symbols, SANITIZER_SYMBOLS)
     other = _named(loaded, ALLOCATORS)
     tracing = _tracing(target)
     preload = _secured(secure) or tracing or _no_preload(facts, tcmalloc, sanitizer, own)
@@ -186,12 +187,6 @@ def _no_new_privileges() -> bool:
         return b"\nNoNewPrivs:\t1\n" in stream.read()
 
 
-def _tcmalloc(binary: str, facts: ElfFacts | None, loaded: Loaded) -> TcmallocLibrary | None:
-    if facts is None:
-        return None
-    return static_library(binary, facts) or present_library(loaded)
-
-
 def _tracing(target: Target) -> Obstacle | None:
     name = os.path.basename(target.argv[0])
     if name == VALGRIND or os.path.basename(target.executable) == VALGRIND:
@@ -225,27 +220,26 @@ def _no_preload(facts: ElfFacts | None, tcmalloc: TcmallocLibrary | None, saniti
     return None
 
 
-def _own_allocator(binary: str, facts: ElfFacts) -> str:
+def _own_allocator(symbols: Set[str], facts: ElfFacts) -> str:
     """The malloc that the program itself defines and so gets before any library's: its name, '' when there is none.
 
     A static program always has one; it is named only where it is known.
     """
-    defined = _defined(binary, {*ALLOCATOR_SYMBOLS, "malloc"})
-    named = next((name for symbol, name in ALLOCATOR_SYMBOLS.items() if symbol in defined), "")
-    if "malloc" not in defined or facts.is_static:
-        return named if facts.is_static else ""
-    return named or "a malloc of its own"
+    named = _by_symbol(symbols, ALLOCATOR_SYMBOLS)
+    if facts.is_static:
+        return named
+    return (named or "a malloc of its own") if "malloc" in symbols else ""
 
 
-def _by_symbol(binary: str, facts: ElfFacts | None, names: Mapping[str, str]) -> str:
-    defined = set() if facts is None else _defined(binary, set(names))
-    return next((name for symbol, name in names.items() if symbol in defined), "")
+def _by_symbol(symbols: Set[str], names: Mapping[str, str]) -> str:
+    return next((name for symbol, name in names.items() if symbol in symbols), "")
 
 
-def _defined(binary: str, names: set[str]) -> set[str]:
+def _defined(binary: str) -> set[str]:
+    """All symbols that decide anything here, in one reading of the file."""
     try:
         with open(binary, "rb") as stream:
-            return defined_symbols(stream, names)
+            return defined_symbols(stream, {*BUILT_IN_SYMBOLS, *ALLOCATOR_SYMBOLS, *SANITIZER_SYMBOLS})
     except (OSError, ParseError):
         return set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from memtui_parsers.elf_facts import ElfFacts, defined_symbols
@@ -21,6 +21,7 @@ CHECKER_FLAGS = frozenset({f"{_FLAG}B5cxx11E", f"{_FLAG}E"})
 CHECKER_CLASS = "_ZN15HeapLeakChecker13NoGlobalLeaksEv"
 RATE_FLAG = "_ZN62FLAG__namespace_do_not_use_directly_use_DECLARE_double_instead27FLAGS_tcmalloc_release_rateE"
 TCMALLOC_SYMBOLS = frozenset({"tc_malloc", RATE_FLAG})
+BUILT_IN_SYMBOLS = CHECKER_FLAGS | TCMALLOC_SYMBOLS | {CHECKER_CLASS, "malloc"}
 
 _FILE_NAME = re.compile(r"libtcmalloc(?P<flavor>(?:_[a-z]+)*)\.so(?:\.[0-9]+)*")
 # tc_version's text; what a stripped program still has of a tcmalloc that was linked in.
@@ -80,18 +81,19 @@ def present_library(loaded: Loaded) -> TcmallocLibrary | None:
     return None
 
 
-def static_library(binary: str, facts: ElfFacts) -> TcmallocLibrary | None:
-    """tcmalloc linked into the program itself: by its symbols, and where those are stripped by its own messages."""
+def static_library(binary: str, facts: ElfFacts, symbols: Set[str]) -> TcmallocLibrary | None:
+    """tcmalloc linked into the program itself: by its symbols, and where those are stripped by its own messages.
+
+    ``symbols`` are those of ``BUILT_IN_SYMBOLS`` that the program defines.
+    """
     try:
-        with open(binary, "rb") as stream:
-            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS | {CHECKER_CLASS, "malloc"})
         if symbols & TCMALLOC_SYMBOLS:
             return _built_in(binary, _scan(binary)[0], CHECKER_CLASS not in symbols, bool(symbols & CHECKER_FLAGS))
         # Stripped, a dynamic program keeps a malloc of its own in .dynsym, for libc refers to it; a static one shows nothing.
         if facts.has_symtab or not (facts.is_static or "malloc" in symbols):
             return None
         version, checker = _scan(binary)
-    except (OSError, ParseError):
+    except OSError:
         return None
     # Without symbols a full library that lost its checker looks like a minimal one: only the version tells.
     return _built_in(binary, version, not checker and _numbers(version) < (2, 17), checker) if version else None

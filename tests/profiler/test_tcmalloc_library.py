@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from memtui_parsers.elf_facts import defined_symbols, read_elf_facts
 from memtui_profiler.errors import UserError
 from memtui_profiler.library_search import loaded_libraries, read_cache
 from memtui_profiler.target import read_facts, this_machine
 from memtui_profiler.tcmalloc_library import (
+    BUILT_IN_SYMBOLS,
     PRELOAD,
     TcmallocLibrary,
     best_library,
@@ -24,6 +26,11 @@ from memtui_profiler.tcmalloc_library import (
 )
 from tests.fixtures.leaky import build
 from tests.fixtures.tcmalloc_variants import library_without_checker, program
+
+
+def built_in(path: Path) -> TcmallocLibrary | None:
+    with path.open("rb") as stream:
+        return static_library(str(path), read_elf_facts(stream), defined_symbols(stream, BUILT_IN_SYMBOLS))
 
 
 def test_installed_libraries_come_full_ones_first() -> None:
@@ -57,19 +64,14 @@ def test_the_checker_is_asked_for_by_its_flag_not_by_the_version() -> None:
     ],
 )
 def test_a_tcmalloc_linked_in_is_found(variant: str, name: str, has_checker: bool) -> None:
-    path = str(program(variant))
-    facts = read_facts(path)
-    assert facts is not None
-    found = static_library(path, facts)
+    found = built_in(program(variant))
     assert found is not None
     assert (found.name, found.has_checker, found.how) == (name, has_checker, "static")
 
 
 @pytest.mark.parametrize("variant", ["basic", "linked", "static", "asan"])
 def test_no_tcmalloc_is_seen_where_none_is_linked_in(variant: str) -> None:
-    path = str(program(variant))
-    facts = read_facts(path)
-    assert facts is not None and static_library(path, facts) is None
+    assert built_in(program(variant)) is None
 
 
 def test_the_closure_is_what_ld_so_loads() -> None:
