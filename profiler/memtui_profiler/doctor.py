@@ -49,8 +49,16 @@ def diagnose_machine(
     found = [*_machine(), *_folders(), *_tcmalloc()]
     if program is not None:
         users = original_environment() if environment is None else environment
-        found += _program(program, users, os.getcwd() if cwd is None else cwd)
+        found += _program(program, users, _folder() if cwd is None else cwd)
     return found
+
+
+def _folder() -> str:
+    """The working directory; one that was deleted has no path, and only absolute names work from it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
 
 
 def _finding(name: str, ok: bool, detail: str, remedy: str) -> Finding:
