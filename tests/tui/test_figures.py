@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.figures import clock, count, prose, rate, tight
+from memtui.figures import clock, count, percent, prose, rate, tight
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,14 @@ def test_clock_goes_on_past_a_day_and_never_below_zero() -> None:
 
 def test_rates_carry_their_sign() -> None:
     assert [rate(1.2 * 2**20), rate(-380 * 2**20), rate(0), rate(0.2)] == ["+1.2M/s", "-380M/s", "0B/s", "0B/s"]
+
+
+def test_a_share_is_never_rounded_to_nothing_or_to_all() -> None:
+    assert [percent(share) for share in (0, 1e-9, 0.0005, 0.9641, 0.9999, 1)] == [
+        "0.0 %",
+        "<0.1 %",
+        "0.1 %",
+        "96.4 %",
+        ">99.9 %",
+        "100.0 %",
+    ]

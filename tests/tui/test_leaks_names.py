@@ -32,10 +32,12 @@ def test_the_standard_library_is_told_from_the_program(function: str, library: b
     assert is_library_frame(frame(function)) is library
 
 
-def test_a_frame_in_a_standard_header_or_a_runtime_module_is_the_librarys() -> None:
-    assert is_library_frame(frame("_M_create", "/usr/include/c++/12/bits/basic_string.tcc", 153))
+def test_a_module_decides_first_then_the_function_then_the_file() -> None:
     assert is_library_frame(frame("strdup", module=LIBC))
+    assert is_library_frame(frame(None, "/usr/include/c++/12/bits/basic_string.tcc", 153))
+    assert not is_library_frame(frame("grow()", "/usr/include/c++/12/bits/stl_vector.h", 1287))
     assert not is_library_frame(frame("run", "/srv/include/run.h", 5))
+    assert is_library_frame(frame("_start"))
 
 
 def test_the_titles_of_the_mock_up() -> None:

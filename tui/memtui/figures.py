@@ -5,8 +5,6 @@ from __future__ import annotations
 _TIGHT_UNITS = "BKMGTPE"
 _PROSE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 THIN_SPACE = "\N{THIN SPACE}"
-# A thin space is one column wide in a terminal, but not every font or locale has it.
-PLAIN_SPACE = " "
 
 
 def _scaled(size_bytes: float) -> tuple[float, int]:
@@ -37,6 +35,13 @@ def prose(size_bytes: float) -> str:
 def count(number: int, space: str = THIN_SPACE) -> str:
     """A count in groups of three: ``10 547``. ``space`` parts the groups: thin, or plain for ASCII and for aligned text."""
     return f"{number:,}".replace(",", space)
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1 as ``96.4 %``; something is never written as nothing, and less than all never as all."""
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    return ">99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
 
 
 def clock(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from memtui.figures import prose
+from memtui.figures import percent, prose
 from memtui.leaks.look import Look, look
 from memtui.leaks.model import LeakTable, build_table
 from memtui.leaks.names import function_name, place, program_index, title
@@ -90,7 +90,7 @@ def leak_lines(report: LeakReport, most: int = 5) -> list[str]:
 
 def _record_lines(number: int, table: LeakTable, index: int, source: SourceOf, words: Look) -> Iterator[str]:
     record, name = table.record(index), table.names[index]
-    share = f", {100 * record.size_bytes / table.total_bytes:.1f} %" if table.total_bytes > 0 else ""
+    share = f", {percent(record.size_bytes / table.total_bytes)}" if table.total_bytes > 0 else ""
     yield (
         f"{number}. {prose(record.size_bytes)} in {_counted(record.objects, 'object', words)} "
         f"({record.kind.value}{share}): {name.function}"

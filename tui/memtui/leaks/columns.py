@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from memtui.figures import prose, tight
+from memtui.figures import percent, prose, tight
 from memtui.leaks.arrange import Arrangement
 from memtui.leaks.look import Look
 from memtui.leaks.model import Grouping, Order
@@ -59,7 +59,6 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
     widest_kind = max((len(kind) for kind in table.kinds), default=0)
     tight_fit = beside_stack and width < 96
     average = 9 if width >= 96 else (_TIGHT if beside_stack else 0)
-    percent = 7 if width >= 96 else 0
     bar = _TIGHT if tight_fit and width < 80 else (7 if width < 110 else 12)
     kind = widest_kind if width >= (92 if mixed else 104) else 0
     widest = 13 if width < 60 else (15 if tight_fit else (18 if width < 96 else 28))
@@ -71,7 +70,7 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
         "bar": bar,
         "location": location,
         "average": average,
-        "percent": percent,
+        "percent": 7 if width >= 96 else 0,
         "kind": kind,
     }
     for least in ("percent", "kind", "average", "bar", "objects", "location"):
@@ -150,7 +149,7 @@ def row_pieces(arrangement: Arrangement, position: int, layout: Columns, look: L
             average = row.average_bytes
             pieces.append(((tight(average) if width < _BYTES else prose(average)).rjust(width), "average"))
         elif name == "percent":
-            pieces.append((f"{100 * share:.1f} %".rjust(width), "share"))
+            pieces.append((percent(share).rjust(width), "share"))
         elif name == "bar":
             bar = look.bar(share, width)
             pieces += [(bar, "bar"), (" " * (width - len(bar)), "")]

@@ -18,17 +18,22 @@ CALLED_BY = " ← "
 ANONYMOUS = "(anonymous namespace)::"
 
 _STANDARD_SPACES = ("std::", "__gnu_cxx::", "__cxxabiv1::", "__gnu_debug::", "__gnu_parallel::")
+# What the linker adds to every program before main.
+_START_CODE = frozenset({"_start", "__libc_csu_init", "_init", "frame_dummy", "__do_global_dtors_aux"})
 _STANDARD_FILE = re.compile(r"/include/c\+\+/|/c\+\+/v1/|/bits/[\w.]+$|/ext/[\w.]+$|/libstdc\+\+")
 _TYPE_SPACES = re.compile(r"(?<=[<, ])(?:[A-Za-z_]\w*::)+(?=[A-Za-z_])")
 _OPERATOR = re.compile(r"\boperator\s*(?:\(\)|<=>|<<=|>>=|->\*|<<|>>|<=|>=|->|<|>)")
 
 
 def is_library_frame(frame: Frame) -> bool:
-    """Whether the frame is the runtime's or the standard library's rather than the program's own code."""
+    """Whether the frame is the runtime's or the standard library's rather than the program's own code.
+
+    The function decides where it is known: a program's function into which a header was inlined has the header's line.
+    """
     if frame.module is not None and is_runtime_module(frame.module.path):
         return True
-    if frame.function is not None and _is_standard(frame.function[:NAME_LIMIT]):
-        return True
+    if frame.function is not None:
+        return frame.function in _START_CODE or _is_standard(frame.function[:NAME_LIMIT])
     return frame.file is not None and _STANDARD_FILE.search(frame.file[-NAME_LIMIT:]) is not None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memtui.figures import prose
+from memtui.figures import percent, prose
 from memtui.leaks.arrange import Arrangement
 from memtui.leaks.look import Look
 from memtui.leaks.model import Grouping, LeakTable
@@ -87,7 +87,7 @@ def heading(arrangement: Arrangement, position: int, look: Look) -> tuple[str, .
     parts = (
         f"{look.count(position + 1)} of {look.count(len(arrangement))}",
         f"{prose(record.size_bytes)} in {_counted(record.objects, 'object', look)}",
-        f"{100 * arrangement.share(record.size_bytes):.1f} %",
+        percent(arrangement.share(record.size_bytes)),
         record.kind.value,
     )
     group = (group_line(arrangement, position, look),) if row.stacks > 1 else ()
