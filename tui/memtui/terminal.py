@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -20,6 +20,11 @@ def has_screen() -> bool:
     return os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown") and all(
         is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)
     )
+
+
+def raw_stderr() -> tuple[BinaryIO | None, bool]:
+    """stderr for bytes (None when there is none), and whether it is a terminal."""
+    return getattr(sys.stderr, "buffer", None), is_terminal(sys.stderr)
 
 
 def error_line(text: str) -> str:

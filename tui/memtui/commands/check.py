@@ -16,7 +16,7 @@ from memtui.commands.outcome import NO_REASON, judge, not_run_report
 from memtui.commands.relay import OutputRelay
 from memtui.commands.report_output import write_report
 from memtui.commands.requests import launch_request
-from memtui.commands.run_result import CHECKER, is_settled, run_report
+from memtui.commands.run_result import CHECKER, is_settled, open_session, run_report
 from memtui.commands.supervise import End, Interrupts, supervise, wait_until_gone
 from memtui.option_values import CHECK_AUTO
 from memtui.options import Check
@@ -27,9 +27,9 @@ from memtui_profiler.errors import EXIT_USAGE, UserError
 from memtui_profiler.request import LaunchRequest
 from memtui_profiler.session import folders
 from memtui_profiler.session.reader import SessionReader
-from memtui_profiler.session.rows import Run
 from memtui_profiler.session.writer import DATABASE
 
+_NOT_WRITTEN = "the session could not be written: is the disk full?"
 _WHY_NOT = {
     End.SETTLED: NO_REASON,
     End.RECORDER_GONE: "the recorder ended before the target did: recorder.log of a session kept with --keep says why",
@@ -53,6 +53,9 @@ def run_check(options: Check) -> int:
         control = ControlClient(folder)
         try:
             code = _attend(folder, control, interrupts, request, options)
+        except BaseException:
+            control.send("stop")  # nobody is left who would
+            raise
         finally:
             control.close()
             wait_until_gone(folder)
@@ -87,9 +90,8 @@ def _attend(
     folder: Path, control: ControlClient, interrupts: Interrupts, request: LaunchRequest, options: Check
 ) -> int:
     """Relay the target's output until its run is settled, then print what was found."""
-    reader = SessionReader(folder / DATABASE)
-    try:
-        relay = OutputRelay(folder / "runs" / "1", sys.stderr.buffer, for_terminal=terminal.is_terminal(sys.stderr))
+    relay = OutputRelay(folder / "runs" / "1", *terminal.raw_stderr())
+    with open_session(folder) as reader:
 
         def tick() -> bool:
             relay.pump()
@@ -97,8 +99,9 @@ def _attend(
 
         end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S)
         relay.finish()
-        run = reader.rows_of(Run, "id", 1)[0]
-        report = run_report(reader, run)
+        report = run_report(reader, 1)
+        if report is None:
+            report = not_run_report(CHECKER, request.mode, request.argv, (_NOT_WRITTEN,))
         if report.status is ReportStatus.NOT_RUN and not report.notes:
             report = replace(report, notes=(_WHY_NOT[end],))
         _print(report, options.format, reader)
@@ -106,8 +109,6 @@ def _attend(
         if remark:
             terminal.complain(remark)
         return code
-    finally:
-        reader.close()
 
 
 def _print(report: LeakReport, report_format: str, reader: SessionReader | None) -> None:

@@ -14,10 +14,10 @@ from typing import BinaryIO
 
 from memtui.commands.plain_session import write_last_report
 from memtui.commands.report_session import write_report_session
+from memtui.commands.run_result import open_session
 from memtui.commands.viewing import show_screen, wants_screen
 from memtui.options import Open
 from memtui_profiler.errors import UserError
-from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.writer import DATABASE
 
 # A checker's words may stand far behind what the program printed; beyond this it is some other log.
@@ -41,12 +41,9 @@ def run_open(options: Open) -> int:
 
 
 def print_report(folder: Path, *, ascii: bool | None = None) -> int:
-    reader = SessionReader(folder / DATABASE)
-    try:
+    with open_session(folder) as reader:
         if not write_last_report(reader, ascii=ascii):
             sys.stdout.write("no leak report in this session\n")
-    finally:
-        reader.close()
     return 0
 
 

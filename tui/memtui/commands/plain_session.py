@@ -5,17 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from memtui import terminal
 from memtui.commands.report_output import write_report
-from memtui.commands.run_result import newest_report
+from memtui.commands.run_result import newest_report, open_session
 from memtui.commands.supervise import End, Interrupts, supervise
 from memtui.controller import SessionFollower
 from memtui.plain import DiagnosisLines, SessionLines
 from memtui_profiler.control import ControlClient
+from memtui_profiler.daemonize import RECORDER_LOG
 from memtui_profiler.session.reader import SessionReader
-from memtui_profiler.session.writer import DATABASE
 
 LOOK_EVERY_S = 0.25
 
@@ -26,17 +27,18 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
     The first ctrl-c stops the target (or, with ``on_exit`` 'detach', leaves it running), the second kills it. When stdout
     goes away nobody watches any more: the target runs on, as under a screen whose terminal is lost.
     """
-    reader = SessionReader(folder / DATABASE)
-    follower = SessionFollower(folder)
-    control = ControlClient(folder)
-    try:
+    with (
+        open_session(folder) as reader,
+        closing(SessionFollower(folder)) as follower,
+        closing(ControlClient(folder)) as control,
+    ):
+        lines, diagnoses = SessionLines(reader), DiagnosisLines()
+
+        def tick() -> bool:
+            _write([*lines.poll(), *diagnoses.poll(follower.poll(time.time(), live=not lines.settled))])
+            return lines.settled
+
         with Interrupts(signal.SIGINT) as interrupts:
-            lines, diagnoses = SessionLines(reader), DiagnosisLines()
-
-            def tick() -> bool:
-                _write([*lines.poll(), *diagnoses.poll(follower.poll(time.time(), live=not lines.settled))])
-                return lines.settled
-
             try:
                 end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S, on_interrupt=on_exit or "stop")
                 _write(lines.finish())
@@ -44,28 +46,21 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
                 control.send("leave")
                 terminal.complain(f"nobody reads the lines any more: the target runs on: memtui resume {folder.name}")
                 raise
-            if end is End.DETACHED:
-                terminal.complain(f"the target runs on: memtui resume {folder.name}")
-            else:
-                if end is End.RECORDER_GONE:
-                    terminal.complain(f"the recorder is gone: nothing more is recorded: see {folder / 'recorder.log'}")
-                write_last_report(reader, ascii=ascii, after_lines=True)
-            return interrupts.exit_code or 0
-    finally:
-        control.close()
-        follower.close()
-        reader.close()
+        if end is End.DETACHED:
+            terminal.complain(f"the target runs on: memtui resume {folder.name}")
+        else:
+            if end is End.RECORDER_GONE:
+                terminal.complain(f"the recorder is gone: nothing more is recorded: see {folder / RECORDER_LOG}")
+            write_last_report(reader, ascii=ascii, after_lines=True)
+        return interrupts.exit_code or 0
 
 
 def print_lines(folder: Path, *, ascii: bool | None = None) -> int:
     """All lines of a finished session, then its last report."""
-    reader = SessionReader(folder / DATABASE)
-    try:
+    with open_session(folder) as reader:
         lines = SessionLines(reader)
         _write([*lines.poll(), *lines.finish()])
         write_last_report(reader, ascii=ascii, after_lines=True)
-    finally:
-        reader.close()
     return 0
 
 

@@ -18,9 +18,9 @@ class OutputRelay:
     reach the user's terminal. A target that outruns the reader by more than the ring holds is relayed with gaps.
     """
 
-    def __init__(self, folder: Path, sink: BinaryIO, *, for_terminal: bool) -> None:
+    def __init__(self, folder: Path, sink: BinaryIO | None, for_terminal: bool) -> None:
         self._folder = folder
-        self._sink: BinaryIO | None = sink
+        self._sink = sink
         self._cleaner = LineCleaner() if for_terminal else None
         self._segment = 0
         self._offset = 0

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 from memtui.commands.outcome import not_run_report
 from memtui_parsers.values import LeakReport, RunFacts
+from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import Event, Followed, ReportEnd, ReportRow, Run, RunEnd, RunSettled
+from memtui_profiler.session.writer import DATABASE
 
 CHECKER = "heapcheck"
+
+
+@contextlib.contextmanager
+def open_session(folder: Path) -> Iterator[SessionReader]:
+    """A reader of the session in ``folder``. A database that fails under it becomes a UserError, too."""
+    reader = SessionReader(folder / DATABASE)
+    try:
+        yield reader
+    except sqlite3.Error as error:
+        raise UserError(
+            "cannot read the session", str(error), f"check the disk that holds {folder}, and that it is not full"
+        ) from error
+    finally:
+        reader.close()
 
 
 def is_settled(reader: SessionReader, run: int) -> bool:
@@ -28,8 +48,14 @@ def newest_report(reader: SessionReader) -> LeakReport | None:
     return load_report(reader, rows[-1].id) if rows else None
 
 
-def run_report(reader: SessionReader, run: Run) -> LeakReport:
-    """The report of the run's main process; of several (children, local checks) the one with the most bytes."""
+def run_report(reader: SessionReader, number: int) -> LeakReport | None:
+    """The report of the run's main process; of several (children, local checks) the one with the most bytes.
+
+    None when the session does not know the run: its recorder could not write it.
+    """
+    run = next(iter(reader.rows_of(Run, "id", number)), None)
+    if run is None:
+        return None
     ended = {end.report: end for end in reader.rows(ReportEnd)}
     rows = [row for row in reader.rows_of(ReportRow, "run", run.id) if row.id in ended]
     pids = {run.pid, *(row.pid for row in reader.rows_of(Followed, "run", run.id))}

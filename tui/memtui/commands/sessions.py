@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 
 from memtui import figures
+from memtui.commands.run_result import open_session
 from memtui.option_values import usage_error
 from memtui.options import Sessions
 from memtui_parsers.clean_text import clean
 from memtui_profiler.errors import UserError
 from memtui_profiler.session import folders
 from memtui_profiler.session.folders import SessionFolder
-from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import ReportEnd
-from memtui_profiler.session.writer import DATABASE
 
 
 def run_sessions(options: Sessions) -> int:
@@ -65,16 +64,13 @@ def age_words(seconds: float) -> str:
 def _contents(folder: Path) -> tuple[str, str]:
     """What leaked by the newest report, and the target's command line; ``?`` for a session that cannot be read."""
     try:
-        reader = SessionReader(folder / DATABASE)
-    except UserError:
+        with open_session(folder) as reader:
+            reports = reader.rows(ReportEnd)
+            argv = json.loads(reader.meta().get("argv", "[]"))
+    except (UserError, ValueError):
         return "?", "?"
-    try:
-        reports = reader.rows(ReportEnd)
-        argv = json.loads(reader.meta().get("argv", "[]"))
-        leaks = figures.prose(reports[-1].total_bytes) if reports else "-"
-        return leaks, clean(" ".join(map(str, argv)), 120)
-    finally:
-        reader.close()
+    leaks = figures.prose(reports[-1].total_bytes) if reports else "-"
+    return leaks, clean(" ".join(map(str, argv)), 120)
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
