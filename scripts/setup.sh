@@ -27,6 +27,7 @@ libgoogle-perftools-dev  /usr/lib/*/libtcmalloc.so /usr/lib/libtcmalloc.so /usr/
 llvm                     llvm-symbolizer
 ncurses-term             /usr/share/terminfo/t/tmux-256color /lib/terminfo/t/tmux-256color
 shellcheck               shellcheck
+procps                   pgrep
 tmux                     tmux
 valgrind                 valgrind
 '
