@@ -126,7 +126,7 @@ def _source(frame: Frame, number: int, size: str, sources: Sources, look: Look, 
     if not excerpt.lines:
         words = _wrapped(look.text(excerpt.missing), width - 3, look)
         return [StackLine((("   ", ""), (piece, "missing")), number) for piece in words]
-    digits = max(4, len(str(excerpt.lines[-1][0])))
+    digits = max(4, len(str(excerpt.lines[-1][0])) + 1)
     indent = min((len(text) - len(text.lstrip()) for _, text in excerpt.lines if text.strip()), default=0)
     lines = []
     for line, text in excerpt.lines:
