@@ -295,3 +295,23 @@ def test_children_are_reported_when_asked_for(tmp_path: Path) -> None:
     quiet, unasked, _ = check_json(tmp_path, "--check", "draconian", str(program.path), "exec")
     assert quiet == code
     assert unasked["target"]["pid"] is not None
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 300 KiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("no small file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_in_sentences(tmp_path: Path, tiny_disk: Path) -> None:
+    words = ["check", "--format", "json", "--for", "2", str(build("flood").path), "20"]
+    result = run_memtui(tmp_path, words, extra={"TMPDIR": str(tiny_disk)})
+    document = json.loads(result.stdout)
+    assert (result.returncode, document["status"]) == (3, "not-run")
+    assert "Traceback" not in result.stderr and "disk" in result.stderr and document["notes"]

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from memtui.commands.plain_session import print_lines
-from memtui.plain import Second, SessionLines, event_line, sample_line
+from memtui.plain import DiagnosisLines, Second, SessionLines, event_line, sample_line
+from memtui.state import Identity, SessionState
+from memtui.status_line import StatusLine
 from memtui_profiler.events import EventKind
+from memtui_profiler.series import Series
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Event, Followed, RunEnd, RunSettled, Sample
 from tests.fixtures import sessions
@@ -113,3 +116,18 @@ def test_a_finished_session_ends_with_its_report(tmp_path: Path, capsys: pytest.
     lines, _, report = capsys.readouterr().out.partition("\n\n")
     assert "server.cpp:88" in report and "auto *s = new Session(c);" in report
     assert report.isascii() and " rss " in lines
+
+
+def test_a_verdict_is_said_when_it_is_reached(tmp_path: Path) -> None:
+    state = state_with("LOOKING")
+    diagnoses = DiagnosisLines()
+    assert diagnoses.poll(state_with("LOOKING"), 1.0) == ["00:00:01 diagnosis looking: at it"]
+    assert diagnoses.poll(state, 2.0) == []
+    assert diagnoses.poll(state_with("GROWING"), 20.0) == ["00:00:20 diagnosis growing: at it"]
+    assert diagnoses.poll(state_with("GROWING", "REPORT"), 21.0) == ["00:00:21 diagnosis report: at it"]
+    assert diagnoses.poll(state_with("LOOKING"), 22.0) == ["00:00:22 diagnosis looking: at it"]
+
+
+def state_with(*words: str) -> SessionState:
+    lines = tuple(StatusLine("▲", word, "at\x1b[1m it") for word in words)
+    return SessionState(folder=Path("/"), identity=Identity(), now_s=0.0, live=True, series=Series(), diagnoses=lines)

@@ -91,9 +91,10 @@ class DiagnosisLines:
     def __init__(self) -> None:
         self._words: tuple[str, ...] = ()
 
-    def poll(self, state: SessionState) -> list[str]:
+    def poll(self, state: SessionState, at_s: float) -> list[str]:
+        """``at_s`` is the time of the newest line, so that the lines stay in order."""
         before, self._words = self._words, tuple(verdict.word for verdict in state.diagnoses)
-        return [diagnosis_line(state.now_s, verdict) for verdict in state.diagnoses if verdict.word not in before]
+        return [diagnosis_line(at_s, verdict) for verdict in state.diagnoses if verdict.word not in before]
 
 
 def ascii_arrows(text: str) -> str:
@@ -102,7 +103,10 @@ def ascii_arrows(text: str) -> str:
 
 
 class SessionLines:
-    """Follows a session by row id; ``settled`` is True once its newest run is over and everything of it is in."""
+    """Follows a session by row id.
+
+    ``at_s`` is the time of the newest row; ``settled`` is True once the newest run is over and everything of it is in.
+    """
 
     def __init__(self, reader: SessionReader) -> None:
         self._reader = reader
@@ -112,6 +116,7 @@ class SessionLines:
         self._second: Second | None = None
         self._window: deque[tuple[float, int]] = deque()
         self.run = 0
+        self.at_s = 0.0
         self.settled = False
 
     def poll(self) -> list[str]:
@@ -122,6 +127,7 @@ class SessionLines:
         news: list[_News] = [*self._new(Followed), *self._new(Sample), *self._new(RunEnd)]
         news += [*self._new(Event), *self._new(SymbolsEnd)]
         news.sort(key=lambda row: row.at_s)
+        self.at_s = max(self.at_s, news[-1].at_s if news else 0.0)
         lines = [line for row in news for line in self._lines(row)]
         if any(row.run == self.run for row in self._new(RunSettled)):
             self.settled = True

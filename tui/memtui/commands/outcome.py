@@ -32,8 +32,9 @@ def judge(report: LeakReport, program: str) -> tuple[int, str]:
         ended = how_it_failed(run)
         return (TARGET_FAILED, f"no leak found, but {program} {ended}") if ended else (NO_LEAK, "")
     if run.oom_killed or run.signal is not None:
-        code = OOM_KILLED if run.oom_killed else KILLED
-        return code, f"no leak check: {program} {how_it_failed(run)}: {why}"
+        code, killer = (OOM_KILLED, "OOM") if run.oom_killed else (KILLED, run.signal or "")
+        ended = "" if killer in why else f"it {how_it_failed(run)}: "
+        return code, f"no leak check of {program}: {ended}{why}"
     return NEVER_CHECKED, f"no leak check of {program}: {why}"
 
 

@@ -35,7 +35,9 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
         lines, diagnoses = SessionLines(reader), DiagnosisLines()
 
         def tick() -> bool:
-            _write([*lines.poll(), *diagnoses.poll(follower.poll(time.time(), live=not lines.settled))])
+            _write(lines.poll())
+            state = follower.poll(time.time(), live=not lines.settled)
+            _write(diagnoses.poll(state, lines.at_s))
             return lines.settled
 
         with Interrupts(signal.SIGINT) as interrupts:
@@ -56,10 +58,11 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
 
 
 def print_lines(folder: Path, *, ascii: bool | None = None) -> int:
-    """All lines of a finished session, then its last report."""
-    with open_session(folder) as reader:
+    """All lines of a finished session, the diagnosis at its end, then its last report."""
+    with open_session(folder) as reader, closing(SessionFollower(folder)) as follower:
         lines = SessionLines(reader)
         _write([*lines.poll(), *lines.finish()])
+        _write(DiagnosisLines().poll(follower.poll(time.time(), live=False), lines.at_s))
         write_last_report(reader, ascii=ascii, after_lines=True)
     return 0
 
