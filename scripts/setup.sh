@@ -24,6 +24,7 @@ binutils                 objcopy
 file                     file
 google-perftools         google-pprof
 libgoogle-perftools-dev  /usr/lib/*/libtcmalloc.so /usr/lib/libtcmalloc.so /usr/lib64/libtcmalloc.so /usr/local/lib/libtcmalloc.so
+libjemalloc2             /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2 /usr/lib64/libjemalloc.so.2
 llvm                     llvm-symbolizer
 ncurses-term             /usr/share/terminfo/t/tmux-256color /lib/terminfo/t/tmux-256color
 shellcheck               shellcheck
