@@ -17,10 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_heap(path: Path, lines: int, stacks: int) -> None:
-    """A leak dump as the heap checker writes it: stacks of 20 or so frames out of 60,000 addresses."""
+    """A leak dump as the heap checker writes it. As in a real program the calls fan out from main(): few roots, many leaves."""
     dice = random.Random(2)
-    addresses = [f"0x{0x7F0000000000 + 16 * n:016x}"[:18] for n in dice.sample(range(1 << 24), 60_000)]
-    tails = [" ".join(dice.choices(addresses, k=dice.randint(8, 30))) for _ in range(stacks)]
+    addresses = [f"0x{0x7F0000000000 + 16 * n:012x}" for n in dice.sample(range(1 << 24), 20_000)]
+    tails = []
+    for _ in range(stacks):
+        depth = dice.randint(8, 30)
+        tails.append(" ".join(addresses[int(dice.random() * min(20_000, 4 ** (depth - n)))] for n in range(depth)))
     with path.open("w") as out:
         out.write(f"heap profile: {lines:6}: {lines * 64:8} [{lines:6}: {lines * 64:8}] @ heapprofile\n")
         for n in range(lines):
