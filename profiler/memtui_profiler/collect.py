@@ -16,7 +16,7 @@ from memtui_parsers.heapcheck_notes import STACKS_NOT_SEARCHED
 from memtui_parsers.values import HeapProfile, LeakKind, LeakReport, ReportStatus
 from memtui_profiler.debug_files import open_regular
 from memtui_profiler.errors import UserError
-from memtui_profiler.report_modules import ModuleFinder, Place
+from memtui_profiler.report_modules import ModuleFinder
 from memtui_profiler.session.reader import pack_stack
 from memtui_profiler.session.rows import Leak, LeakFrame, ModuleRow, ReportEnd, ReportNote, Row, Symbol, SymbolsEnd
 from memtui_profiler.symbolize import symbolize
@@ -78,7 +78,9 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     finder = ModuleFinder(
         profile.mappings, request.extra_maps, None if request.sysroot is None else Path(request.sysroot)
     )
-    frames, leaks = _stacks(report, profile, finder)
+    found = _Frames(report, finder)
+    leaks = _stacks(profile, found)
+    frames = found.rows
     modules = [
         ModuleRow(report=report, ordinal=ordinal, path=module.path, build_id=module.build_id)
         for ordinal, module in enumerate(finder.modules)
@@ -110,36 +112,45 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     yield SymbolsEnd(at_s=0.0, report=report)
 
 
-def _stacks(
-    report: int, profile: HeapProfile, finder: ModuleFinder
-) -> tuple[list[LeakFrame], dict[bytes, tuple[int, int]]]:
-    """Each address once, and (bytes, objects) by packed stack, the allocator's own frames gone from the leaf end."""
-    frames: list[LeakFrame] = []
-    ordinals: dict[int, int] = {}
-    places: dict[int, Place] = {}
+class _Frames(dict[int, int]):
+    """Ordinals by address; looking up a new address makes its row."""
+
+    def __init__(self, report: int, finder: ModuleFinder) -> None:
+        super().__init__()
+        self.rows: list[LeakFrame] = []
+        self._report = report
+        self._finder = finder
+        self._in_allocator: dict[int, bool] = {}
+
+    def __missing__(self, address: int) -> int:
+        place = self._finder.place(address)
+        offset = None if place.offset is None else hex(place.offset)
+        ordinal = self[address] = len(self.rows)
+        self.rows.append(
+            LeakFrame(report=self._report, ordinal=ordinal, address=hex(address), module=place.module, offset=offset)
+        )
+        return ordinal
+
+    def in_allocator(self, address: int) -> bool:
+        found = self._in_allocator.get(address)
+        if found is None:
+            found = self._in_allocator[address] = self._finder.place(address).allocator
+        return found
+
+
+def _stacks(profile: HeapProfile, frames: _Frames) -> dict[bytes, tuple[int, int]]:
+    """(bytes, objects) by packed stack, the allocator's own frames gone from the leaf end; ``frames`` gets the rest."""
     leaks: dict[bytes, tuple[int, int]] = {}
     for entry in profile.entries:
         if not (entry.inuse_objects or entry.inuse_bytes):
             continue  # allocated once and freed: a heap profile has these
-        stack = array("I")
-        for address in entry.addresses:
-            place = places.get(address)
-            if place is None:
-                place = places[address] = finder.place(address)
-            if place.allocator and not stack:
-                continue
-            ordinal = ordinals.get(address)
-            if ordinal is None:
-                ordinal = ordinals[address] = len(frames)
-                offset = None if place.offset is None else hex(place.offset)
-                frames.append(
-                    LeakFrame(report=report, ordinal=ordinal, address=hex(address), module=place.module, offset=offset)
-                )
-            stack.append(ordinal)
-        packed = stack.tobytes()
+        stack = entry.addresses
+        while stack and frames.in_allocator(stack[0]):
+            stack = stack[1:]
+        packed = array("I", map(frames.__getitem__, stack)).tobytes()
         size_bytes, objects = leaks.get(packed, (0, 0))
         leaks[packed] = (size_bytes + entry.inuse_bytes, objects + entry.inuse_objects)
-    return frames, leaks
+    return leaks
 
 
 def _homeless(profile: HeapProfile, frames: list[LeakFrame]) -> list[str]:
