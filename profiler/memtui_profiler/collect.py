@@ -13,11 +13,12 @@ from memtui_parsers.errors import ParseError
 from memtui_parsers.heap_text import is_whole, parse_heap, scale_sampled
 from memtui_parsers.heapcheck_log import HeapcheckLog, check_sentence, parse_heapcheck_log, report_from_log
 from memtui_parsers.heapcheck_notes import STACKS_NOT_SEARCHED
+from memtui_parsers.leak_id import is_runtime_module
 from memtui_parsers.values import HeapProfile, LeakKind, LeakReport, ReportStatus
 from memtui_profiler.debug_files import open_regular
 from memtui_profiler.errors import UserError
 from memtui_profiler.report_modules import ModuleFinder
-from memtui_profiler.session.reader import pack_stack
+from memtui_profiler.session.reader import pack_stack, unpack_stack
 from memtui_profiler.session.rows import Leak, LeakFrame, ModuleRow, ReportEnd, ReportNote, Row, Symbol, SymbolsEnd
 from memtui_profiler.symbolize import symbolize
 
@@ -88,13 +89,14 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     for module in modules:
         yield ModuleRow(report=report, ordinal=module.ordinal, path=clean(module.path), build_id=module.build_id)
     yield from frames
-    kind = _kind(request, profile).value
+    kind = _kind(request, profile)
     total_bytes = total_objects = 0
     for stack, (size_bytes, objects) in sorted(leaks.items(), key=lambda item: item[1], reverse=True):
         total_bytes += size_bytes
         total_objects += objects
-        yield Leak(report=report, size_bytes=_fit(size_bytes), objects=_fit(objects), kind=kind, stack=stack)
-    said = [*profile.notes, *_homeless(profile, frames), *_log_notes(request, log)]
+        yield Leak(report=report, size_bytes=_fit(size_bytes), objects=_fit(objects), kind=kind.value, stack=stack)
+    runtimes = _runtimes_own(leaks, frames, modules) if kind is LeakKind.NOT_FREED else []
+    said = [*profile.notes, *_homeless(profile, frames), *runtimes, *_log_notes(request, log)]
     yield from _notes(report, said)
     status = ReportStatus.COMPLETE if whole else ReportStatus.TRUNCATED
     yield _end(report, status, total_bytes, total_objects)
@@ -157,6 +159,19 @@ def _homeless(profile: HeapProfile, frames: list[LeakFrame]) -> list[str]:
     count = sum(frame.module is None for frame in frames) if profile.mappings else 0
     where = "in no file that was loaded: an unloaded library, or code made at run time"
     return [f"{count} {'address lies' if count == 1 else 'addresses lie'} {where}"] if count else []
+
+
+def _runtimes_own(leaks: dict[bytes, tuple[int, int]], frames: list[LeakFrame], modules: list[ModuleRow]) -> list[str]:
+    """Draconian counts what libraries allocate at their start and keep: every program has some, and no one can mend it."""
+    runtime = {module.ordinal for module in modules if is_runtime_module(module.path)}
+    programs = {frame.ordinal for frame in frames if frame.module not in runtime}
+    own = [figures for stack, figures in leaks.items() if stack and programs.isdisjoint(unpack_stack(stack))]
+    if not own:
+        return []
+    size_bytes, objects = sum(size for size, _ in own), sum(count for _, count in own)
+    return [
+        f"{size_bytes} bytes in {objects} objects are the system libraries' own: no frame of the program is in them"
+    ]
 
 
 def _from_log(request: CollectRequest, log: HeapcheckLog, why: str) -> Iterator[Row]:

@@ -110,6 +110,16 @@ def test_allocator_frames_are_gone_from_the_leaf_end(tmp_path: Path) -> None:
         assert module is None or "tcmalloc" not in modules[module]
 
 
+def test_what_the_libraries_keep_for_themselves_is_told_apart(tmp_path: Path) -> None:
+    program = build("basic")
+    rows = list(collect(checked(program.path, tmp_path)))
+    (note,) = [row.text for row in only(ReportNote, rows) if "system libraries" in row.text]
+    (end,) = only(ReportEnd, rows)
+    planted_bytes, planted = sum(leak.bytes for leak in program.leaks), sum(leak.objects for leak in program.leaks)
+    own = f"{end.total_bytes - planted_bytes} bytes in {end.total_objects - planted} objects"
+    assert note.startswith(own)
+
+
 def test_normal_mode_finds_unreachable_blocks(tmp_path: Path) -> None:
     rows = list(collect(checked(build("basic").path, tmp_path, mode="normal")))
     assert {leak.kind for leak in only(Leak, rows)} == {"unreachable"}
