@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def show_screen(folder: Path, *, ascii: bool) -> int:
     from memtui.app import MemtuiApp
 
     environment = original_environment()
+    for stale in ("COLUMNS", "LINES"):  # Textual believes them more than the terminal, and would miss every resize
+        os.environ.pop(stale, None)
     app = MemtuiApp(folder, ascii=ascii or not is_utf8(environment), light=prefers_light(environment))
     if app.run() == "left":
         sys.stdout.write(f"The target runs on. To come back: memtui resume {clean(folder.name)}\n")
