@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-# A skip whose reason says "here" is about what no set-up can bring (being root, a kernel's feature); any other is a tool.
-_NOT_TO_BE_HAD = re.compile(r"\bhere\b")
+# A skip whose reason has one of these words is about what no set-up can bring: a privilege, a kernel's feature. Any other is
+# about a tool.
+_NOT_TO_BE_HAD = re.compile(r"\b(here|root|another user)\b")
 
 _NOT_FOR_TESTS = ("HEAPCHECK", "HEAPPROFILE", "HEAP_CHECK_", "HEAP_PROFILE_", "TCMALLOC_", "LD_PRELOAD", "PPROF_PATH")
 
