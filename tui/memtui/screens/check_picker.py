@@ -192,5 +192,3 @@ class CheckPicker(Dialog[str]):
                 self.action_choose()
             else:
                 self.action_light(event.y)
-        else:
-            super().on_click(event)

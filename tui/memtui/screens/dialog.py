@@ -125,5 +125,3 @@ class Choice(Dialog[str]):
     def on_click(self, event: events.Click) -> None:
         if event.widget is self._list and event.y < len(self._answers):
             self.dismiss(self._answers[event.y][0])
-        else:
-            super().on_click(event)

@@ -17,6 +17,10 @@ RATE_NOTE = "per pages freed, not per second: an idle process releases nothing"
 # Rows of the column: the check and its words; what `r` would do comes after the slider's ends and the note.
 CHECK_ROWS = 3
 HINT_ROW = 5
+# Widths of the line's parts with their longest words: 'm check → draconian', '-+ rate 9.5 → 10.0', ' r  relaunch to apply'.
+CHECK_COLUMNS = 21
+RATE_COLUMNS = 19
+HINT_COLUMNS = 22
 # What each mode does, in the few words that the column has room for.
 BRIEF = {
     "off": ("no check, costs nothing", ""),
@@ -112,10 +116,11 @@ class Controls(Container):
 
     def _line(self, pending: PendingControls, hint: Content, *, live: bool) -> tuple[Content, Content]:
         keys: tuple[Part, Part] = (("m ", "bold $key"), ("-+ ", "bold $key")) if live else ("", "")
-        check = Content.assemble(keys[0], ("check ", "$muted"), mode_words(pending, self._glyphs), "   ")
-        rate = Content.assemble(keys[1], ("rate ", "$muted"), rate_words(pending, self._glyphs), "  ")
+        mode = mode_words(pending, self._glyphs) if pending.mode is None else _to(pending.mode, self._glyphs)
+        check = _pad(Content.assemble(keys[0], ("check ", "$muted"), mode), CHECK_COLUMNS)
+        rate = Content.assemble(keys[1], ("rate ", "$muted"), rate_words(pending, self._glyphs))
         self._check_columns = check.cell_length
-        return check + rate, Content.assemble((" 10 ", "$faint"), hint)
+        return check + _pad(rate, RATE_COLUMNS), Content.assemble((" 10 ", "$faint"), _pad(hint, HINT_COLUMNS))
 
     def on_click(self, event: events.Click) -> None:
         """The words stand for the keys they name: check for m, rate for R, the hint for r."""
@@ -124,6 +129,15 @@ class Controls(Container):
             self.post_message(self.Pressed(self, "m" if on_check else "R"))
         elif event.widget is self._below and (event.y >= HINT_ROW if self._wide else event.x > len(" 10 ")):
             self.post_message(self.Pressed(self, "r"))
+
+
+def _to(mode: str, glyphs: Glyphs) -> Content:
+    return Content.assemble((f"{glyphs.arrow} ", "$muted"), (mode, "bold $warn"))
+
+
+def _pad(content: Content, width: int) -> Content:
+    """At least so wide: what grows would push the slider away under the mouse that moves it."""
+    return content.pad_right(max(0, width - content.cell_length))
 
 
 def _fold(text: str, width: int) -> str:

@@ -54,4 +54,5 @@ def header(state: SessionState, glyphs: Glyphs, width: int, *, busy: str = "") -
         command = clean(glyphs.plain(shlex.join((name, *state.identity.argv[1:]))), 1000)
     command = fit(command, max(0, room), glyphs.ellipsis)
     fill = len(gap) if wide else max(len(gap), room - columns(command) + len(gap))
-    return Content.assemble((CHIP, "bold $chip-text on $primary"), "  ", (command, "bold $strong"), " " * fill, tail)
+    line = Content.assemble((CHIP, "bold $chip-text on $primary"), "  ", (command, "bold $strong"), " " * fill, tail)
+    return line[:width]

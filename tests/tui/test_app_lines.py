@@ -1,0 +1,178 @@
+"""Header, figures, verdicts, footer and the table of keys: what they say, at both sizes, and that nothing jumps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from memtui.charset import ASCII, UNICODE, Glyphs, is_utf8, original_environment, prefers_light
+from memtui.controller import SessionFollower
+from memtui.keymap import KEYS, Context, bindings, footer_keys, help_sections, markdown_table
+from memtui.screen_layout import graph_rows
+from memtui.state import SessionState
+from memtui.status_line import StatusLine, Tone
+from memtui.widgets.figures_line import figures_line
+from memtui.widgets.header import header
+from memtui.widgets.line import columns, fit
+from memtui.widgets.verdicts import verdict_line
+from tests.fixtures.sessions import END_S, GIB, STARTED, begin, storyboard
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> SessionState:
+    return SessionFollower(storyboard(tmp_path_factory.mktemp("s"))).poll(STARTED + END_S, live=True)
+
+
+def test_the_header_at_both_sizes(state: SessionState) -> None:
+    assert header(state, UNICODE, 80).plain == (
+        " memtui   ./rpc_server --port 9000          pid 4391  ● running 00:03:12  run 2"
+    )
+    assert header(state, UNICODE, 120).plain.startswith(
+        " memtui   ./rpc_server --port 9000   pid 4391   ● running 00:03:12   run 2   tcmalloc 2.10 preloaded"
+    )
+    assert "* running" in header(state, ASCII, 80).plain
+    assert "◌ stopping" in header(state, UNICODE, 80, busy="stopping").plain
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
+@pytest.mark.parametrize("glyphs", [UNICODE, ASCII])
+def test_no_line_is_wider_than_the_screen(state: SessionState, width: int, glyphs: Glyphs) -> None:
+    identity = replace(state.identity, argv=("/very/long/" + "x" * 300, "--flag", "ü" * 50))
+    longer = replace(state, identity=identity)
+    assert header(longer, glyphs, width).cell_length <= max(width, 44)
+    line = StatusLine("▲", "LEAK", "y" * 500, Tone.BAD, "1", "show")
+    if width > 20:
+        assert verdict_line(line, glyphs, width).cell_length == width
+
+
+def test_a_long_path_gives_way_to_the_name_and_its_arguments(state: SessionState) -> None:
+    argv = ("/root/.cache/memtui/demo/7008c43c661494c8/rpc_server", "--port", "9000")
+    shown = header(replace(state, identity=replace(state.identity, argv=argv)), UNICODE, 80).plain
+    assert "rpc_server --port 9000" in shown
+    assert ".cache" not in shown
+
+
+def test_hostile_words_reach_no_line(state: SessionState) -> None:
+    identity = replace(state.identity, argv=("./a\x1b[2J[bold]", "\u202eevil\n"))
+    plain = header(replace(state, identity=identity), UNICODE, 120).plain
+    assert "[bold]" in plain
+    assert plain.isprintable()
+    sentence = verdict_line(StatusLine("x", "X", "a\x1b]0;t\x07b\nc[red]"), UNICODE, 80).plain
+    assert sentence.isprintable()
+    assert "[red]" in sentence
+
+
+def test_the_figures_keep_their_places(state: SessionState) -> None:
+    assert state.sample is not None
+    lines = set()
+    for rss, growth in ((5 << 20, None), (999 << 20, 5e9), (14 * GIB, -3e5), (142 * GIB, 10.0), (1023 * GIB, 1e3)):
+        sample = replace(state.sample, rss_bytes=rss, shared_bytes=rss // 3)
+        for width in (80, 120):
+            plain = figures_line(replace(state, sample=sample, growth_bytes_per_s=growth), UNICODE, width).plain
+            lines.add((width, plain.index("peak"), plain.index("■"), plain.index("▦"), len(plain)))
+    assert len(lines) == 2
+
+
+def test_the_figures_say_what_there_is(state: SessionState) -> None:
+    plain = figures_line(replace(state, growth_bytes_per_s=1.2e6), UNICODE, 120).plain
+    assert re.search(r"RSS +1\.5 GiB ▲ 1\.1M/s +peak 12\.6 GiB +■ anonymous +1\.4 GiB +▦ file 96\.\d MiB", plain)
+    assert "cgroup  10 % of 16 GiB" in plain
+    assert "12 threads" in plain
+    assert "steady" in figures_line(replace(state, growth_bytes_per_s=5.0), UNICODE, 80).plain
+    assert "10%/16G" in figures_line(state, UNICODE, 80).plain
+    assert "swap" not in plain
+    assert state.detail is not None
+    swapped = replace(state, detail=replace(state.detail, swap_bytes=GIB))
+    assert "swap  1.0 GiB" in figures_line(swapped, UNICODE, 140).plain
+
+
+def test_before_the_first_sample_the_figures_say_so(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    writer.close()
+    empty = SessionFollower(tmp_path).poll(STARTED, live=True)
+    assert "no sample yet" in figures_line(empty, UNICODE, 80).plain
+    assert "memtui" in header(empty, UNICODE, 80).plain
+
+
+def test_the_footer_of_the_specification() -> None:
+    at_80 = footer_keys(live=True, tab="leaks", width=80)
+    assert at_80[0] == ("r", "relaunch")
+    assert at_80[1] == ("-+", "rate")
+    assert at_80[-2:] == (("?", "help"), ("q", "quit"))
+    assert sum(len(key) + len(words) + 3 for key, words in at_80) <= 80
+    assert ("/", "find") not in footer_keys(live=True, tab="output", width=120)
+    assert all(key not in "r-+mt" for key, _ in footer_keys(live=False, tab="leaks", width=200))
+
+
+def test_keys_of_later_issues_appear_nowhere() -> None:
+    shown = {key.shown for key in KEYS}
+    assert shown.isdisjoint({"2", "l", "x", "c", "s", "d", "e", "y", "v"})
+
+
+def test_one_table_makes_bindings_help_and_readme() -> None:
+    table = markdown_table()
+    for key in KEYS:
+        if key.help:
+            assert f"| `{key.shown}` | {key.help} |" in table
+    assert [heading for heading, _ in help_sections()] == [context.value for context in Context]
+    bound = bindings()
+    assert len(bound) == sum(1 for key in KEYS if key.action)
+    assert all(getattr(binding, "id", None) for binding in bound)
+
+
+@pytest.mark.parametrize(
+    ("environment", "utf8"),
+    [
+        ({"LANG": "C.UTF-8"}, True),
+        ({"LANG": "en_US.utf8"}, True),
+        ({"LANG": "C"}, False),
+        ({}, False),
+        ({"LANG": "C.UTF-8", "LC_ALL": "POSIX"}, False),
+        ({"LANG": "C", "LC_CTYPE": "de_DE.UTF-8"}, True),
+        ({"LC_ALL": "", "LANG": "C.UTF-8"}, True),
+    ],
+)
+def test_the_locale_decides_the_characters(environment: dict[str, str], utf8: bool) -> None:
+    assert is_utf8(environment) is utf8
+
+
+def test_the_environment_is_the_one_the_process_was_started_with(tmp_path: Path) -> None:
+    (tmp_path / "environ").write_bytes(b"LANG=C\0LC_CTYPE=C.UTF-8\0BROKEN\0EMPTY=\0")
+    assert original_environment(tmp_path) == {"LANG": "C", "LC_CTYPE": "C.UTF-8", "EMPTY": ""}
+    assert original_environment(tmp_path / "nowhere") == {}
+
+
+def test_a_light_background_is_told_by_colorfgbg() -> None:
+    assert prefers_light({"COLORFGBG": "0;15"})
+    assert prefers_light({"COLORFGBG": "0;default;7"})
+    assert not prefers_light({"COLORFGBG": "15;0"})
+    assert not prefers_light({})
+
+
+def test_every_glyph_has_an_ascii_twin() -> None:
+    for name in Glyphs.__slots__:
+        if name == "ascii":
+            continue
+        twin = getattr(ASCII, name)
+        assert twin.isascii()
+        assert name == "ellipsis" or len(twin) == columns(getattr(UNICODE, name)) == 1
+    assert ASCII.plain("a → b · 10 547 ✗ 漢") == "a > b - 10 547 x ?"
+    assert UNICODE.plain("→") == "→"
+
+
+def test_text_is_cut_to_columns_not_characters() -> None:
+    assert fit("漢字漢字", 5) == "漢字…"
+    assert fit("short", 10) == "short"
+    assert fit("abcdef", 0) == ""
+    assert fit("abcdefgh", 6, "...") == "abc..."
+
+
+@pytest.mark.parametrize(
+    ("size", "rows"),
+    [((80, 24), 9), ((80, 31), 16), ((80, 60), 16), ((120, 40), 16), ((120, 32), 12), ((100, 24), 10), ((60, 15), 6)],
+)
+def test_spare_rows_go_to_the_graph_up_to_sixteen(size: tuple[int, int], rows: int) -> None:
+    assert graph_rows(*size) == rows
