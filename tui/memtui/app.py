@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
 import os
-import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +22,7 @@ from memtui.commander import Commander, Control
 from memtui.controller import Loaded, SessionFollower, load_samples_apart
 from memtui.dialogs import Dialogs
 from memtui.graph.widget import MemoryGraph
+from memtui.hangup import terminal_is_gone, vanish, watch_signals
 from memtui.keymap import KEYS, bindings
 from memtui.pane_stack import PaneStack
 from memtui.pending import PendingControls, next_half
@@ -147,11 +145,8 @@ class MemtuiApp(App[str]):
             self._graph.action_toggle_pause()
         self.set_interval(POLL_S, self._tick)
         self.call_after_refresh(self._first_frame_is_up)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            # Only a main thread can: a test's loop may be in another.
-            with contextlib.suppress(ValueError, RuntimeError):
-                loop.add_signal_handler(number, self.detach)
+        if not self.is_headless:
+            watch_signals(self._commander.leave, self.detach)
 
     async def _first_frame_is_up(self) -> None:
         """What the first frame need not wait for."""
@@ -208,6 +203,8 @@ class MemtuiApp(App[str]):
         self._show_state()
 
     def _tick(self) -> None:
+        if not self.is_headless and terminal_is_gone():
+            vanish(self._commander.leave)
         for outcome in self._commander.poll():
             if outcome.error is not None:
                 self._notice = refusal(outcome.error)
