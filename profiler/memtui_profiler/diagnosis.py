@@ -10,9 +10,14 @@ from posixpath import basename
 from memtui_parsers.leak_id import is_runtime_module
 from memtui_parsers.values import Frame, LeakKind, LeakReport, ReportStatus, RunFacts
 from memtui_profiler.request import CHECK_OFF
-from memtui_profiler.trend import MIN_SPAN_S, Trend, recent_trend
+from memtui_profiler.trend import MIN_SPAN_S, SURE_SCORE, Trend, recent_trend
 
-RISE_WINDOWS = 5
+# Level is what keeps within this band; what does not is judged once its swings could have repeated.
+LEVEL_SHARE = 0.05
+LEVEL_BYTES = 16 << 20
+WIDE_SPAN_S = 59.0
+# How long the end of a rise is worth a word.
+NEWS_S = 300.0
 # What the heap checker ends a leaking program with, whatever that would have returned (FACTS.md).
 LEAK_EXIT_CODE = 1
 
@@ -153,22 +158,43 @@ def _of_growth(facts: DiagnosisInput) -> Diagnosis:
 
 
 def _of_level(facts: DiagnosisInput, trend: Trend, evidence: tuple[str, ...]) -> Diagnosis:
-    now = facts.rss_bytes[-1]
-    still = f"stays at {size_words(now)}, within {size_words(trend.spread_bytes)} for {trend.span_s:.0f} s"
-    level_from = facts.at_s[-1] - trend.span_s
+    now, now_s = facts.rss_bytes[-1], facts.at_s[-1]
+    level_from_s, spread_bytes = _level_part(facts)
+    level_s = now_s - level_from_s
+    if level_s < MIN_SPAN_S:
+        moves = f"RSS moves between {size_words(trend.low_bytes)} and {size_words(trend.high_bytes)}"
+        if trend.span_s < WIDE_SPAN_S:
+            sentence = f"{moves}; a verdict on such swings takes {WIDE_SPAN_S:.0f} s"
+            return Diagnosis(Verdict.LOOKING, sentence, evidence=evidence)
+        if abs(trend.score) >= SURE_SCORE:
+            return Diagnosis(Verdict.LOOKING, f"{moves}; whether that goes on is not clear yet", evidence=evidence)
+        return Diagnosis(Verdict.LEVEL, f"{moves}, with no trend in {trend.span_s:.0f} s", evidence=evidence)
+    still = f"stays at {size_words(now)}, within {size_words(spread_bytes)} for {level_s:.0f} s"
     # A rise long past (every program's start) is no news any more.
-    recent_from = level_from - RISE_WINDOWS * trend.span_s
-    before = [size for at, size in zip(facts.at_s, facts.rss_bytes, strict=True) if recent_from <= at < level_from]
+    news_from_s = now_s - max(NEWS_S, 2 * level_s) if level_s < NEWS_S else level_from_s
+    before = [size for at, size in zip(facts.at_s, facts.rss_bytes, strict=True) if news_from_s <= at < level_from_s]
     rise = now - min(before, default=now)
-    if rise > max(4 * trend.spread_bytes, now // 4):
+    if rise > max(4 * spread_bytes, now // 4):
         return Diagnosis(Verdict.LEVELS_OFF, f"RSS rose by {size_words(rise)} and {still}", evidence=evidence)
     return Diagnosis(Verdict.LEVEL, f"RSS {still}", evidence=evidence)
+
+
+def _level_part(facts: DiagnosisInput) -> tuple[float, int]:
+    """Since when RSS has kept within a narrow band, and how wide it went in that time, in bytes."""
+    low = high = facts.rss_bytes[-1]
+    band = max(LEVEL_BYTES, int(LEVEL_SHARE * high))
+    since_s = facts.at_s[-1]
+    for at, size in zip(reversed(facts.at_s), reversed(facts.rss_bytes), strict=True):
+        if max(high, size) - min(low, size) > band:
+            break
+        low, high, since_s = min(low, size), max(high, size), at
+    return since_s, high - low
 
 
 def _evidence(facts: DiagnosisInput, trend: Trend) -> tuple[str, ...]:
     said = [
         f"RSS: median slope {_signed(trend.slope)}/s over {trend.span_s:.0f} s (Theil-Sen over medians)",
-        f"Mann-Kendall score {trend.score:+.1f}: beyond 3.5 either way is no accident",
+        f"Mann-Kendall score {trend.score:+.1f}: beyond {SURE_SCORE} either way is no accident",
         f"RSS moved within {size_words(trend.spread_bytes)} in that time",
     ]
     anon = recent_trend(facts.at_s, facts.anon_bytes) if len(facts.anon_bytes) == len(facts.at_s) else None

@@ -18,7 +18,7 @@ RATE_WINDOW_S = 10.0
 _BUCKETS = 30  # 435 pairs: a millisecond
 _MIN_BUCKETS = 8
 # Neighbouring samples are alike, so the test's own bound for one false alarm in a hundred (2.6) would be too low.
-_SURE = 3.5
+SURE_SCORE = 3.5
 # What a process at rest moves by: counters of RSS are kept per CPU and off by some MiB (FACTS.md).
 _MIN_CHANGE_BYTES = 2 << 20
 _MIN_CHANGE_SHARE = 0.005
@@ -29,14 +29,19 @@ _STILL_RISING = 0.3
 class Trend:
     """``slope`` in bytes per second over the last ``span_s``; ``sure``: beyond what noise does, and still going on.
 
-    ``spread_bytes`` is the highest minus the lowest there, ``score`` Mann and Kendall's, in standard deviations.
+    ``low_bytes`` and ``high_bytes`` are the extremes there, ``score`` Mann and Kendall's, in standard deviations.
     """
 
     slope: float
     span_s: float
     score: float
-    spread_bytes: int
+    low_bytes: int
+    high_bytes: int
     sure: bool
+
+    @property
+    def spread_bytes(self) -> int:
+        return self.high_bytes - self.low_bytes
 
 
 def recent_trend(at_s: Sequence[float], sizes: Sequence[int]) -> Trend | None:
@@ -75,16 +80,27 @@ def _trend(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> Tren
     span_s = all_times[-1] - all_times[0]
     change = abs(slope) * (times[-1] - times[0])
     noise = median(abs(v - values[0] - slope * (t - times[0])) for t, v in zip(times, values, strict=True))
-    half = len(times) // 2
-    later = _slope(times[half:], values[half:])
+    last_third = len(times) * 2 // 3
+    later = _slope(times[last_third:], values[last_third:])
     sure = (
-        abs(score) >= _SURE
+        abs(score) >= SURE_SCORE
         and slope * score > 0
         and change >= max(_MIN_CHANGE_BYTES, _MIN_CHANGE_SHARE * median(values), 2 * noise)
         and later * slope > 0
         and abs(later) >= _STILL_RISING * abs(slope)
+        and not _has_ended(all_times, all_values, slope)
     )
-    return Trend(slope, span_s, score, int(max(all_values) - min(all_values)), sure)
+    return Trend(slope, span_s, score, int(min(all_values)), int(max(all_values)), sure)
+
+
+def _has_ended(times: Sequence[float], values: Sequence[float], slope: float) -> bool:
+    """Whether the last part held still where the slope would have moved it far: a climb that is over.
+
+    Not so short a part that the tread of a stair, which is how bursts that stay look, would count.
+    """
+    tail_s = max((times[-1] - times[0]) / 6, MIN_SPAN_S)
+    tail = [v for t, v in zip(times, values, strict=True) if t >= times[-1] - tail_s]
+    return abs(slope) * tail_s > 2 * (max(tail) - min(tail))
 
 
 def _window(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> tuple[list[float], list[float]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -49,21 +50,34 @@ def test_growth_of_files_is_told_from_growth_of_the_heap() -> None:
 
 def test_level_and_falling() -> None:
     assert verdicts(LEVEL) == [Verdict.LEVEL]
-    assert "stays at 300.0 MiB" in diagnose(LEVEL)[0].sentence
+    assert diagnose(LEVEL)[0].sentence == "RSS stays at 300.0 MiB, within 0 B for 120 s"
     falling = replace(LEVEL, rss_bytes=tuple(int((300 - t) * MIB) for t in TIMES))
     assert verdicts(falling) == [Verdict.FALLING]
     assert diagnose(falling)[0].sentence == "-1.0 MiB/s over 60 s"
 
 
-def test_a_rise_that_ended_levels_off_until_it_is_long_past() -> None:
+@pytest.mark.parametrize(
+    ("seconds", "verdict"), [(80, Verdict.LEVELS_OFF), (200, Verdict.LEVELS_OFF), (1200, Verdict.LEVEL)]
+)
+def test_a_rise_that_ended_levels_off_until_it_is_long_past(seconds: int, verdict: Verdict) -> None:
     dice = random.Random(1)
-    rose = DiagnosisInput(TIMES, tuple(int(min(t, 50) * 6 * MIB + dice.randrange(MIB)) for t in TIMES))
+    times = tuple(float(n) for n in range(seconds + 1))
+    rose = DiagnosisInput(times, tuple(int(min(t, 50) * 6 * MIB + dice.randrange(MIB)) for t in times))
     (diagnosis,) = diagnose(rose)
-    assert diagnosis.verdict is Verdict.LEVELS_OFF
-    assert diagnosis.sentence.startswith("RSS rose by 300.")
-    times = tuple(float(n) for n in range(1200))
-    past = DiagnosisInput(times, tuple(int(min(t, 50) * 6 * MIB + dice.randrange(MIB)) for t in times))
-    assert verdicts(past) == [Verdict.LEVEL]
+    assert diagnosis.verdict is verdict
+    level_s = int(diagnosis.sentence.split(" for ")[1].removesuffix(" s"))
+    assert level_s == pytest.approx(seconds - 50, abs=5)
+    if verdict is Verdict.LEVELS_OFF:
+        assert diagnosis.sentence.startswith("RSS rose by 2") or diagnosis.sentence.startswith("RSS rose by 30")
+
+
+def test_swings_are_neither_level_nor_growth() -> None:
+    swings = replace(LEVEL, rss_bytes=tuple(int((300 + 100 * math.sin(t)) * MIB) for t in TIMES), anon_bytes=())
+    (diagnosis,) = diagnose(swings)
+    assert diagnosis.verdict is Verdict.LEVEL
+    assert diagnosis.sentence == "RSS moves between 200.0 MiB and 400.0 MiB, with no trend in 60 s"
+    early = DiagnosisInput(TIMES[:50], swings.rss_bytes[:50])
+    assert verdicts(early) == [Verdict.LOOKING]
 
 
 def test_a_report_comes_first_once_the_run_is_over() -> None:

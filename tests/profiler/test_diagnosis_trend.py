@@ -53,6 +53,23 @@ def test_the_climb_of_a_start_is_no_growth_once_it_is_level(level_s: int) -> Non
     assert trend is not None and not trend.sure
 
 
+@pytest.mark.parametrize("since_s", [25, 40, 80, 200])
+def test_growth_that_ended_is_not_called_growth(since_s: int) -> None:
+    wobble = noise(4, 5)
+    trend = recent_trend(*series(lambda t: min(t, 110) * 100 * MIB + wobble(), 110 + since_s))
+    assert trend is not None and not trend.sure
+
+
+@pytest.mark.parametrize("seconds", [120, 150, 300, 600])
+def test_a_leak_under_bursts_is_found(seconds: int) -> None:
+    def bursts(t: float) -> float:
+        return (400 + 5.3 * t + 560 * max(0.0, math.sin(t / 9)) ** 4) * MIB
+
+    trend = recent_trend(*series(bursts, seconds, hz=1))
+    assert trend is not None and trend.sure
+    assert trend.slope == pytest.approx(5.3 * MIB, rel=0.15)
+
+
 def test_bursts_that_come_and_go_are_no_growth() -> None:
     trend = recent_trend(*series(lambda t: (300 + 100 * math.sin(t / 2)) * MIB, 300))
     assert trend is not None and not trend.sure
