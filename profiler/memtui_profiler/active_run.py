@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memtui_profiler.checkers import heapcheck
-from memtui_profiler.collect import CollectRequest
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.limits import Limit, MemoryLimits
 from memtui_profiler.maps_log import MapsLog

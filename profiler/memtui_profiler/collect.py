@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from memtui_parsers.clean_text import clean
@@ -15,6 +13,7 @@ from memtui_parsers.heapcheck_log import HeapcheckLog, check_sentence, parse_hea
 from memtui_parsers.heapcheck_notes import STACKS_NOT_SEARCHED
 from memtui_parsers.leak_id import is_runtime_module
 from memtui_parsers.values import HeapProfile, LeakKind, LeakReport, ReportStatus
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.debug_files import open_regular
 from memtui_profiler.errors import UserError
 from memtui_profiler.report_modules import ModuleFinder
@@ -25,32 +24,6 @@ from memtui_profiler.symbolize import symbolize
 DRACONIAN = "draconian"
 HEAPPROFILE = "heapprofile"
 MAX_INTEGER = (1 << 63) - 1  # SQLite's
-
-
-@dataclass(frozen=True, slots=True)
-class CollectRequest:
-    """One report to read: ``dump`` is a .heap file, ``log`` the captured stderr; None: there is none.
-
-    ``extra_maps`` are lines of /proc/PID/maps seen earlier in the run, oldest first: for what was unloaded before the dump.
-    """
-
-    report: int
-    checker: str
-    mode: str
-    pid: int | None = None
-    argv: tuple[str, ...] = ()
-    dump: str | None = None
-    log: str | None = None
-    sysroot: str | None = None
-    extra_maps: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> CollectRequest:
-        fields = json.loads(text)
-        return cls(**{**fields, "argv": tuple(fields["argv"]), "extra_maps": tuple(fields["extra_maps"])})
 
 
 def collect(request: CollectRequest) -> Iterator[Row]:

@@ -83,7 +83,8 @@ def encode(rows: Iterable[Row]) -> Iterator[bytes]:
 
 def run(request: BinaryIO, out: BinaryIO) -> int:
     """Collect what ``request`` asks for; returns the exit code. A failure is the last thing on ``out``."""
-    from memtui_profiler.collect import CollectRequest, collect
+    from memtui_profiler.collect import collect
+    from memtui_profiler.collect_request import CollectRequest
 
     try:
         for batch in encode(collect(CollectRequest.from_json(request.read().decode()))):

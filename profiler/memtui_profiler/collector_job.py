@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from memtui_profiler.collect import CollectRequest
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.collect_worker import BatchDecoder, WorkerFailure
 from memtui_profiler.session.rows import Row
 

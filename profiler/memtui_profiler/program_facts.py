@@ -263,8 +263,8 @@ def _malloc(facts: ElfFacts | None, sanitizer: str, own: str, other: str) -> str
 def _notes(target: Target) -> tuple[str, ...]:
     if target.script:
         return (
-            f"{shown(target.argv[0])} is a script: the target is its interpreter {shown(target.binary)},"
-            " and a program that it starts is a child of its own",
+            f"a script: the target is its interpreter {shown(target.binary)},"
+            f" and a program that {shown(target.argv[0])} starts is a child of its own",
         )
     name = os.path.basename(target.argv[0])
     if name in WRAPPERS and len(target.argv) > 1:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from memtui_parsers.values import ReportStatus
-from memtui_profiler.collect import CollectRequest
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.collect_worker import WorkerFailure
 from memtui_profiler.collector_job import CollectorJob
 from memtui_profiler.errors import UserError

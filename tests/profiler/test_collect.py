@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import pytest
 
-from memtui_profiler.collect import CollectRequest, collect
+from memtui_profiler.collect import collect
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.collect_worker import BatchDecoder, WorkerFailure, encode
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.reader import unpack_stack

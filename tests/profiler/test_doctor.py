@@ -95,4 +95,4 @@ def test_a_script_is_told_with_its_interpreter() -> None:
     script = build("script").path
     found = by_name(diagnose_machine(str(script), environment=PATH, cwd="/"))
     assert found["program"].detail.startswith(f"{script}, run by /bin/")
-    assert found["note"].ok and "is a script" in found["note"].detail
+    assert found["note"].ok and "a script" in found["note"].detail

@@ -10,7 +10,8 @@ import pytest
 
 from memtui_parsers.maps import file_path, parse_mapping
 from memtui_profiler import mmap_events
-from memtui_profiler.collect import CollectRequest, collect
+from memtui_profiler.collect import collect
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.mmap_events import MmapEvents
 from memtui_profiler.session.rows import Leak, ReportNote, Symbol
 from tests.fixtures.leaky import build

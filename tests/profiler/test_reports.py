@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from memtui_parsers.values import LeakKind, ReportStatus, RunFacts
-from memtui_profiler.collect import CollectRequest, collect
+from memtui_profiler.collect import collect
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.reader import SessionReader, pack_stack
 from memtui_profiler.session.reports import load_report

@@ -24,9 +24,16 @@ def _insert(kind: type[Row]) -> tuple[str, tuple[str, ...]]:
 
 
 def _values(row: Row, names: tuple[str, ...]) -> list[object]:
-    values = [getattr(row, name) for name in names]
+    values = [_storable(getattr(row, name)) for name in names]
     values[0] = values[0] or None  # id 0: the database gives the next
     return values
+
+
+def _storable(value: object) -> object:
+    """SQLite keeps UTF-8 alone; the bytes of a path that are none (PEP 383's surrogates) are written out."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return value
 
 
 class SessionWriter:

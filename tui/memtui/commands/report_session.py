@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from memtui_parsers.heapcheck_log import parse_heapcheck_log
-from memtui_profiler.collect import HEAPPROFILE, CollectRequest, collect
+from memtui_profiler.collect import HEAPPROFILE, collect
+from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.rows import ReportRow
 from memtui_profiler.session.writer import SessionWriter

@@ -1,0 +1,32 @@
+"""What a collector is asked for. Apart from collect.py, so that the recorder needs none of what reads reports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CollectRequest:
+    """One report to read: ``dump`` is a .heap file, ``log`` the captured stderr; None: there is none.
+
+    ``extra_maps`` are lines of /proc/PID/maps seen earlier in the run, oldest first: for what was unloaded before the dump.
+    """
+
+    report: int
+    checker: str
+    mode: str
+    pid: int | None = None
+    argv: tuple[str, ...] = ()
+    dump: str | None = None
+    log: str | None = None
+    sysroot: str | None = None
+    extra_maps: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> CollectRequest:
+        fields = json.loads(text)
+        return cls(**{**fields, "argv": tuple(fields["argv"]), "extra_maps": tuple(fields["extra_maps"])})
