@@ -315,3 +315,16 @@ def test_a_full_disk_is_told_in_sentences(tmp_path: Path, tiny_disk: Path) -> No
     document = json.loads(result.stdout)
     assert (result.returncode, document["status"]) == (3, "not-run")
     assert "Traceback" not in result.stderr and "disk" in result.stderr and document["notes"]
+
+
+def test_a_hostile_name_is_checked_like_any_other(tmp_path: Path) -> None:
+    program = build("basic")
+    name = "p\udcff\x1b[31m\nx"
+    shutil.copy(program.path, tmp_path / name)
+    words = ["check", "--check", "draconian", f"./{name}", "\udcfe"]
+    result = run_memtui(tmp_path, words)
+    assert result.returncode == 1
+    assert f"basic.cpp:{program.leaks[0].line}" in result.stdout
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+    document = json.loads(run_memtui(tmp_path, [*words[:1], "--format", "json", *words[1:]]).stdout)
+    assert document["target"]["argv"] == ["./p?\x1b[31m\nx", "?"], "JSON has no bytes that are not UTF-8"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from memtui import cli
+from tests.fixtures import sessions
 from tests.fixtures.command_line import memtui_command, memtui_environment, run_memtui
 
 
@@ -69,3 +70,19 @@ def test_closed_streams_are_no_traceback(tmp_path: Path) -> None:
         ["sh", "-c", f"{command} >&- 2>&-"], env=memtui_environment(tmp_path), check=False, timeout=30
     )
     assert result.returncode == 2
+
+
+def test_a_closed_stdout_does_not_become_the_database(tmp_path: Path) -> None:
+    session = sessions.storyboard(tmp_path / "s", end_s=164.0)
+    before = (session / "session.db").read_bytes()
+    command = " ".join(memtui_command("open", str(session)))
+    result = subprocess.run(
+        ["sh", "-c", f"{command} 0<&- 1>&-"],
+        env=memtui_environment(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (session / "session.db").read_bytes() == before

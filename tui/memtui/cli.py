@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run memtui; returns its exit code: 0, 2 wrong usage, 3 cannot, 130 interrupted, and those of ``check``."""
     from memtui import __version__, terminal
 
-    terminal.never_fail_to_encode()
+    terminal.prepare_streams()
     if not sys.platform.startswith("linux"):
         terminal.complain("needs Linux: it reads /proc: run it there, over SSH for example")
         return EXIT_UNAVAILABLE
@@ -26,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for warning in warnings:
             terminal.complain(warning)
         code = _run(command)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except UserError as error:
         terminal.complain(str(error))
         code = error.exit_code

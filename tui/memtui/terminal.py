@@ -43,8 +43,18 @@ def complain(text: str) -> None:
         pass
 
 
-def never_fail_to_encode() -> None:
-    """In a locale that lacks a character, print it as ``?`` rather than fail."""
+def prepare_streams() -> None:
+    """Make stdin, stdout and stderr usable whatever the parent left of them.
+
+    A closed one becomes /dev/null: else the next file that is opened (a session's database) would take its number. In a
+    locale that lacks a character it is printed as ``?``.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 - for the life of the process
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

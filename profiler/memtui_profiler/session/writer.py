@@ -30,9 +30,9 @@ def _values(row: Row, names: tuple[str, ...]) -> list[object]:
 
 
 def _storable(value: object) -> object:
-    """SQLite keeps UTF-8 alone; the bytes of a path that are none (PEP 383's surrogates) are written out."""
+    """SQLite keeps UTF-8 alone; surrogates, as Python reads the odd bytes of a path (PEP 383), are written out."""
     if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
     return value
 
 

@@ -116,7 +116,7 @@ def _print(report: LeakReport, report_format: str, reader: SessionReader | None)
     if report_format == "json":
         from memtui_parsers.report_json import to_json
 
-        sys.stdout.write(to_json(report, __version__).rstrip("\n") + "\n")
+        sys.stdout.buffer.write(to_json(report, __version__).encode())  # JSON is UTF-8 in every locale
     elif report.status is not ReportStatus.NOT_RUN:
         write_report(report, reader)
     sys.stdout.flush()
