@@ -13,6 +13,7 @@ from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.limits import Limit, MemoryLimits
 from memtui_profiler.maps_log import MapsLog
+from memtui_profiler.mmap_events import MmapEvents
 from memtui_profiler.pty_output import STDERR_LOG, OutputLog, open_terminal, read_available
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.run_end import Ended, Source
@@ -48,12 +49,17 @@ class ActiveRun:
         self.started_s = at_s
         self.stopping: Progress | None = None
         self.stopped_by_memtui = False
+        self.followed = False
         self.last_limit: Limit | None = None
         stdout, stderr = open_terminal(), open_terminal()
+        # Opened before the start and in the same thread: it follows the children that this thread makes from here on.
+        self._mmap_events = MmapEvents.open() if plan.mode != CHECK_OFF else None
         try:
             self.process = TargetProcess.start(plan, stdout, stderr, inherit_stdin=inherit_stdin)
         except BaseException:
             _close(stdout.master, stderr.master)
+            if self._mmap_events is not None:
+                self._mmap_events.close()
             raise
         finally:
             _close(stdout.slave, stderr.slave)
@@ -74,6 +80,7 @@ class ActiveRun:
         self.process.close()
         self.sampler.close()
         self.process = process
+        self.followed = True
         self._attach(process.pid)
 
     @property
@@ -87,6 +94,8 @@ class ActiveRun:
             return None
         if self.checked:
             self._maps.update(now_s)
+        if self._mmap_events is not None:
+            self._mmap_events.update(self.process.pid)
         detail = self._detail(now_s)
         if detail is None:
             return Sample(at_s=now_s, run=self.number, rss_bytes=resident.rss_bytes, shared_bytes=resident.shared_bytes)
@@ -142,10 +151,12 @@ class ActiveRun:
             dumps=tuple(heapcheck.all_dumps(self.folder)),
             stderr=self.output.stderr(),
             follow_children=follow_children,
+            followed=self.followed,
         )
 
     def collect_request(self, source: Source) -> CollectRequest:
         """What a collector needs to make a report of ``source``; its report id is filled in by who starts it."""
+        events = self._mmap_events
         return CollectRequest(
             report=0,
             checker=CHECKER,
@@ -154,7 +165,7 @@ class ActiveRun:
             argv=self.plan.target.argv,
             dump=None if source.dump is None else str(source.dump),
             log=str(self.folder / STDERR_LOG),
-            extra_maps=tuple(self._maps.lines()),
+            extra_maps=(*self._maps.lines(), *(events.lines(source.pid) if events is not None else ())),
         )
 
     def drain(self, stream: Stream) -> bool:
@@ -175,6 +186,8 @@ class ActiveRun:
         self.output.close()
         self.sampler.close()
         self.process.close()
+        if self._mmap_events is not None:
+            self._mmap_events.close()
 
 
 def _close(*descriptors: int) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ class CollectorJob:
     def __init__(self, request: CollectRequest, folder: Path, log: int) -> None:
         self.request = request
         # A file, not a pipe: the maps of a long run are larger than what a pipe takes without blocking us.
-        with tempfile.TemporaryFile(dir=folder) as stdin:
+        with open(os.memfd_create("memtui-request"), "w+b") as stdin:
             stdin.write(request.to_json().encode())
             stdin.seek(0)
             self._process = subprocess.Popen(

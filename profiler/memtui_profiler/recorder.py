@@ -6,6 +6,7 @@ process (collector_job.py). One turn of the loop takes well under a tenth of a s
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import selectors
@@ -387,6 +388,9 @@ def main(folder: Path) -> int:
             send_error(channel, error)
             return error.exit_code
         send_reply(channel, LaunchReply(run.process.pid, run.number))
+    # Off since the start of the process; what is there by now stays, and later looks pass it over.
+    gc.freeze()
+    gc.enable()
     # Handlers, not SIG_IGN: what is ignored here would be ignored in every later target too.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: recorder.leave())

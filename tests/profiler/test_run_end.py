@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from memtui_profiler.checkers.heapcheck import Dump
 from memtui_profiler.events import EventKind
 from memtui_profiler.run_end import Ended, Source, conclude, exit_event
@@ -78,6 +79,7 @@ def test_local_takes_the_programs_own_checks_and_other_modes_do_not() -> None:
         (killed(signal.SIGSEGV), ("crashed with SIGSEGV",)),
         (replace(CLEAN, stderr=ACTIVE), ("_exit()",)),
         (replace(CLEAN, stderr=b""), ("never spoke",)),
+        (replace(CLEAN, stderr=ACTIVE, followed=True), ("only forked",)),
         (replace(CLEAN, stderr=b"", mode="local"), ("HeapLeakChecker objects",)),
         (replace(CLEAN, stderr=b"Someone is ptrace()ing us; will turn itself off\n"), ("turned itself off", "tracer")),
     ],
