@@ -33,10 +33,12 @@ _NOT_WRITTEN = "the session could not be written: is the disk full?"
 _WHY_NOT = {
     End.SETTLED: NO_REASON,
     End.RECORDER_GONE: "the recorder ended before the target did: recorder.log of a session kept with --keep says why",
+    End.UNWRITABLE: _NOT_WRITTEN,
     End.GIVEN_UP: "interrupted before the target had ended",
 }
 AUTO_MODE = "normal"
 LOOK_EVERY_S = 0.1
+UNWRITABLE_S = 5.0  # nobody sits beside a CI job to free space
 
 
 def run_check(options: Check) -> int:
@@ -97,7 +99,7 @@ def _attend(
             relay.pump()
             return is_settled(reader, 1)
 
-        end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S)
+        end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S, unwritable_s=UNWRITABLE_S)
         relay.finish()
         report = run_report(reader, 1)
         if report is None:

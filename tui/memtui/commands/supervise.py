@@ -15,6 +15,7 @@ from memtui_profiler.session.folders import is_live
 
 GONE_TIMEOUT_S = 5.0
 GIVE_UP_AFTER = 3
+ALERT_ID = 0
 
 
 class End(Enum):
@@ -24,6 +25,7 @@ class End(Enum):
     DETACHED = "detached"
     RECORDER_GONE = "recorder gone"
     GIVEN_UP = "given up"
+    UNWRITABLE = "session cannot be written"
 
 
 class Interrupts:
@@ -63,14 +65,19 @@ def supervise(
     *,
     every_s: float,
     on_interrupt: str = "stop",
+    unwritable_s: float | None = None,
 ) -> End:
     """Call ``tick`` until it says that the session is settled.
+
+    A session that cannot be written never settles, as its rows wait in the recorder for space on the disk. With
+    ``unwritable_s`` the waiting ends so many seconds after the target has.
 
     The first interrupt stops the target by the ladder, the second kills it, a third stops waiting for either; with
     ``on_interrupt`` 'detach' the first leaves it running.
     """
     control.send("watch")
     answered = 0
+    unwritable, target_gone_s = False, None
     while not tick():
         if not is_live(folder):
             # The recorder may have settled the run and gone between the tick and this look.
@@ -78,6 +85,14 @@ def supervise(
         for reply in control.poll():
             if reply.error is not None:
                 terminal.complain(str(reply.error))
+                unwritable = unwritable or reply.id == ALERT_ID
+            elif reply.result.get("pid", 0) is None and target_gone_s is None:
+                target_gone_s = time.monotonic()
+        if unwritable and unwritable_s is not None:
+            if target_gone_s is None:
+                control.send("watch")  # its answer says whether there is still a target
+            elif time.monotonic() - target_gone_s > unwritable_s:
+                return End.UNWRITABLE
         while answered < interrupts.count:
             answered += 1
             if on_interrupt == "detach":
