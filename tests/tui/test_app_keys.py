@@ -20,6 +20,7 @@ from memtui.panes.events import EventsPane
 from memtui.panes.rows import Rows
 from memtui.screens.check_picker import CheckPicker
 from memtui.screens.dialog import Choice, Reading
+from memtui.screens.help import Help
 from memtui.screens.rate_input import RateInput
 from memtui.widgets.rate_slider import RateSlider
 from memtui_profiler.control import Reply
@@ -221,8 +222,8 @@ async def test_tab_goes_from_pane_to_pane_and_z_gives_the_focused_one_the_screen
 async def test_help_lists_every_key_and_why_the_evidence(recorded: Path) -> None:
     async with opened(recorded, Notebook()) as (app, pilot):
         await pilot.press("question_mark")
-        assert isinstance(app.screen, Reading)
-        shown = str(app.screen.query_one("Text").render())
+        assert isinstance(app.screen, Help)
+        shown = "".join(str(text.render()) for text in app.screen.query("Text"))
         assert all(key.help in shown for key in KEYS if key.help)
         await pilot.press("escape", "w")
         assert isinstance(app.screen, Reading)

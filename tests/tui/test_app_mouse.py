@@ -15,7 +15,8 @@ from memtui.leaks.pane import LeakPane
 from memtui.pane_stack import PaneStack
 from memtui.panes.events import EventsPane
 from memtui.screens.check_picker import CheckPicker
-from memtui.screens.dialog import Choice, Reading
+from memtui.screens.dialog import Choice
+from memtui.screens.help import Help
 from memtui.screens.rate_input import RateInput
 from memtui.widgets.controls import Controls
 from memtui.widgets.footer import KeyFooter
@@ -158,7 +159,7 @@ async def test_footer_and_verdicts_do_what_their_keys_do(recorded: Path) -> None
         await pilot.click(footer, offset=Offset(column_of(footer, "rate"), 0))
         assert app.pending.rate == 8.0
         await pilot.click(footer, offset=Offset(column_of(footer, "help"), 0))
-        assert isinstance(app.screen, Reading)
+        assert isinstance(app.screen, Help)
         await pilot.press("escape")
         await pilot.click(footer, offset=Offset(column_of(footer, "quit"), 0))
         assert isinstance(app.screen, Choice)

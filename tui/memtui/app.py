@@ -87,7 +87,8 @@ class MemtuiApp(App[str]):
     ) -> None:
         self.glyphs = glyphs_for(ascii=ascii)
         # Before Textual reads the style sheet, whose variables are the theme's.
-        super().__init__()
+        # With NO_COLOR Textual would turn colours into greys; told that the terminal's own are wanted, it sends none at all.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.register_theme(theme.DARK)
         self.register_theme(theme.LIGHT)
         self.theme = (theme.LIGHT if light else theme.DARK).name

@@ -46,9 +46,9 @@ class Dialogs:
         app.push_screen(RateInput(app.pending.shown_rate, glyphs=app.glyphs), typed)
 
     def show_help(self) -> None:
-        from memtui.screens.help import help_screen
+        from memtui.screens.help import Help
 
-        self._app.push_screen(help_screen(self._app.glyphs))
+        self._app.push_screen(Help(self._app.glyphs))
 
     def show_why(self) -> None:
         from memtui.screens.why import why_screen

@@ -91,7 +91,7 @@ KEYS: tuple[Key, ...] = (
         "r",
         "r",
         "relaunch",
-        "stop the target and start it with the mode and rate shown",
+        "relaunch with the mode and rate shown",
         Context.TARGET,
         "relaunch",
         1,
@@ -113,7 +113,7 @@ KEYS: tuple[Key, ...] = (
     Key("tab-events", "4", "4", "Events", "what happened, and when", Context.VIEW, "show_tab('events')"),
     Key("tab-runs", "5", "5", "Runs", "the launches of the target, side by side", Context.VIEW, "show_tab('runs')"),
     Key("why", "w", "w", "why", "the evidence behind the diagnosis", Context.VIEW, "why", 9),
-    Key("zoom-pane", "z", "z", "zoom", "give the focused pane the whole screen, and back", Context.VIEW, "maximise", 7),
+    Key("zoom-pane", "z", "z", "zoom", "the focused pane alone, and back", Context.VIEW, "maximise", 7),
     Key("help", "question_mark", "?", "help", "this help", Context.VIEW, "help", 90),
     Key("back", "escape", "esc", "back", "close, go back, drop what is pending", Context.VIEW, "back"),
     Key("focus", "tab,shift+tab", "tab", "next pane", "the next pane, shift: the one before", Context.VIEW),
@@ -122,7 +122,7 @@ KEYS: tuple[Key, ...] = (
         "q",
         "q",
         "quit",
-        "quit: stop the target, leave it running, or stay; ctrl+q and ctrl+c too",
+        "quit: stop it, leave it running, or stay",
         Context.VIEW,
         "quit",
         99,
@@ -184,7 +184,7 @@ KEYS: tuple[Key, ...] = (
     Key("first-last", "", "g G", "first, last", "the first and the last row", Context.LISTS),
     Key("page", "", "pgdn pgup", "page", "a page down, a page up", Context.LISTS),
     Key("slide", "", "← →", "by 0.5", "the rate by 0.5; with ctrl by 0.1", Context.SLIDER),
-    Key("slide-ends", "", "home end", "0, 10", "never release, and as much as the slider has", Context.SLIDER),
+    Key("slide-ends", "", "home end", "0, 10", "0 (never) and 10", Context.SLIDER),
 )
 
 

@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 
 from memtui.charset import Glyphs
 from memtui.keymap import help_sections
-from memtui.screens.dialog import Reading
-from memtui.widgets.line import Part, columns
+from memtui.screens.dialog import Dialog
+from memtui.widgets.line import Part, Text, columns
 
 KEY_COLUMNS = 10
+WIDTHS = [(0, "-narrow"), (118, "-wide")]
 
 
-def help_content(glyphs: Glyphs) -> Content:
+Sections = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+
+
+class Help(Dialog[None]):
+    """Two columns where there is room for them, else one below the other."""
+
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    DEFAULT_CSS = """
+    Help > #box { width: 76; max-height: 95%; padding: 0 2; }
+    Help.-wide > #box { width: 116; padding: 1 2; }
+    Help #text { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+    Help.-wide #columns { layout: horizontal; height: auto; }
+    Help #columns { layout: vertical; height: auto; }
+    Help #columns > Text { width: 1fr; padding: 0 0 1 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,enter,question_mark", "leave", "close", show=False),
+        Binding("j", "scroll(1)", "down", show=False),
+        Binding("k", "scroll(-1)", "up", show=False),
+    ]
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        super().__init__("Keys", keys="j k scroll   esc close", glyphs=glyphs)
+
+    def body(self) -> list[Widget]:
+        sections = help_sections()
+        columns = Container(
+            Text(help_content(sections[:2], self.glyphs)), Text(help_content(sections[2:], self.glyphs)), id="columns"
+        )
+        return [VerticalScroll(columns, id="text")]
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#text").scroll_relative(y=by, animate=False)
+
+
+def help_content(sections: Sections, glyphs: Glyphs) -> Content:
     parts: list[Part] = []
-    for heading, keys in help_sections():
+    for heading, keys in sections:
         parts.append((f"{'' if not parts else chr(10)}{heading}\n", "bold $primary"))
         for shown, words in keys:
             shown = glyphs.plain(shown)
             parts += [(f"  {shown}{' ' * (KEY_COLUMNS - columns(shown))}", "bold $key"), f"{words}\n"]
     return Content.assemble(*parts)
-
-
-def help_screen(glyphs: Glyphs) -> Reading:
-    return Reading("Keys", help_content(glyphs), keys="j k scroll   esc close", glyphs=glyphs)

@@ -105,7 +105,10 @@ class Controls(Container):
 
     def _column(self, pending: PendingControls, hint: Content, width: int, *, live: bool) -> tuple[Content, Content]:
         glyphs = self._glyphs
-        check = _apart(Content("Check ") + mode_words(pending, glyphs), f"m {glyphs.dropdown}" if live else "", width)
+        mode = mode_words(pending, glyphs)
+        if pending.mode is not None and mode.cell_length > width - len("Check ") - len(" m ▾"):
+            mode = _to(pending.mode, glyphs)
+        check = _apart(Content("Check ") + mode, f"m {glyphs.dropdown}" if live else "", width)
         rate = rate_words(pending, glyphs)
         gap = " " * max(1, width - len("Release rate") - rate.cell_length)
         brief = "\n".join(BRIEF.get(pending.shown_mode, ("", "")))

@@ -1,0 +1,81 @@
+"""Draws the pictures that README shows: the real application, driven over recorded sessions, with a clock that stands still.
+
+Usage: ``python screenshots/make.py [FOLDER]`` writes the SVG files into FOLDER, by default beside this script.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / part) for part in ("tui", "parsers", "profiler")] + [str(ROOT)]
+os.environ.pop("NO_COLOR", None)
+
+from memtui.app import MemtuiApp  # noqa: E402 - the source roots come first
+from memtui.leaks.pane import LeakPane  # noqa: E402
+from tests.fixtures.screens import Notebook, eventually, viewer  # noqa: E402
+from tests.fixtures.sessions import storyboard  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """``keys`` are pressed once everything is on the screen. ``live``: over a session that is still recorded."""
+
+    name: str
+    size: tuple[int, int] = (120, 40)
+    keys: tuple[str, ...] = ()
+    live: bool = True
+    ascii: bool = False
+    light: bool = False
+
+
+PICTURES = (
+    Picture("leaks", keys=("0",)),
+    Picture("relaunch", keys=("0", "minus", "minus", "m", "3", "enter")),
+    Picture("check-picker", keys=("0", "m", "d")),
+    Picture("why", keys=("0", "w")),
+    Picture("runs", keys=("5",), live=False),
+    Picture("small", size=(80, 24), keys=("0",)),
+    Picture("ascii", size=(80, 24), live=False, ascii=True),
+    Picture("light", live=False, light=True),
+)
+
+
+async def draw(picture: Picture, folder: Path) -> str:
+    """The picture as SVG text."""
+    notebook = Notebook() if picture.live else None
+    app: MemtuiApp = viewer(folder, notebook, ascii=picture.ascii, light=picture.light)
+    async with app.run_test(size=picture.size) as pilot:
+
+        def ready() -> bool:
+            panes = list(app.query(LeakPane))
+            named = any("open_session" in line.sentence for line in app.verdicts)
+            return bool(panes) and panes[0].arrangement is not None and app.focused is not None and named
+
+        await eventually(pilot, ready, "the first screen")
+        for key in picture.keys:
+            await pilot.press(key)
+            await pilot.pause()
+        return app.export_screenshot(title="memtui")
+
+
+def main() -> int:
+    target = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path(__file__).resolve().parent
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        live, finished = storyboard(Path("live")), storyboard(Path("finished"), finished=True)
+        for picture in PICTURES:
+            svg = asyncio.run(draw(picture, live if picture.live else finished))
+            (target / f"{picture.name}.svg").write_text(svg, encoding="utf-8")
+            sys.stdout.write(f"{target / picture.name}.svg\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
