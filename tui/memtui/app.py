@@ -154,8 +154,11 @@ class MemtuiApp(App[str]):
         gc.enable()
         if not self._follower.ready:
             self.run_worker(partial(load_samples_apart, self.folder), group="samples", thread=True)
-        await self._panes.show_tab("leaks")
+        # A key may have come first: then its tab and its focus stay.
+        await self._panes.show_tab(self._panes.active)
         self._tick()
+        if self.focused is not None:
+            return
         if not self.state.live and self.state.report is not None:
             self._panes.focus_pane()
         else:
