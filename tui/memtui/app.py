@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import App
 from textual.binding import BindingType
-from textual.containers import Container
-from textual.screen import Screen
+from textual.geometry import Size
 from textual.worker import Worker, WorkerState
 
 from memtui import theme
@@ -21,28 +20,15 @@ from memtui.charset import glyphs_for
 from memtui.commander import Commander, Control
 from memtui.controller import Loaded, SessionFollower, load_samples_apart
 from memtui.dialogs import Dialogs
-from memtui.graph.widget import MemoryGraph
 from memtui.hangup import terminal_is_gone, vanish, watch_signals
 from memtui.keymap import KEYS, bindings
-from memtui.pane_stack import PaneStack
+from memtui.main_screen import MainScreen, Showing
 from memtui.pending import PendingControls, next_half
-from memtui.screen_layout import (
-    CONTROLS_COLUMNS,
-    FULL_COLUMNS,
-    FULL_ROWS,
-    TALL_ROWS,
-    WIDE_COLUMNS,
-    boxed,
-    graph_rows,
-)
-from memtui.session_views import RECORDER_GONE, GraphFeed, following, report_work, tabs
+from memtui.session_views import RECORDER_GONE, GraphFeed, following, report_work
 from memtui.state import Activity, SessionState, activity
 from memtui.status_line import StatusLine, Tone, no_recorder, refusal
 from memtui.widgets.controls import Controls
-from memtui.widgets.figures_line import figures_line
 from memtui.widgets.footer import KeyFooter
-from memtui.widgets.header import header
-from memtui.widgets.line import Line
 from memtui.widgets.rate_slider import RateSlider
 from memtui.widgets.tab_bar import TabBar
 from memtui.widgets.verdicts import Verdicts
@@ -53,10 +39,6 @@ POLL_S = 0.25
 SYMBOLS_EVERY_S = 2.0
 
 LEFT, ENDED = "left", "ended"
-
-# From how many columns and rows on the style sheet's classes hold; screen_layout shares out the rows by the same bounds.
-WIDTHS = [(0, "-slim"), (FULL_COLUMNS, "-full"), (WIDE_COLUMNS, "-wide")]
-HEIGHTS = [(0, "-low"), (FULL_ROWS, "-high"), (TALL_ROWS, "-tall")]
 
 
 class MemtuiApp(App[str]):
@@ -72,8 +54,6 @@ class MemtuiApp(App[str]):
     AUTO_FOCUS = ""
     ESCAPE_TO_MINIMIZE = False
     BINDINGS: ClassVar[list[BindingType]] = bindings()
-    HORIZONTAL_BREAKPOINTS = WIDTHS
-    VERTICAL_BREAKPOINTS = HEIGHTS
 
     def __init__(
         self,
@@ -99,8 +79,6 @@ class MemtuiApp(App[str]):
         self._feed = GraphFeed(ascii=ascii)
         self.state: SessionState = self._follower.poll(clock(), live=self._commander.connected, judge=False)
         self.pending: PendingControls = following(None, self.state.run)
-        self._shown_second = -1
-        self._shown_for: object = None
         self._notice: StatusLine | None = None
         self._quitting = False
         self._start_paused = start_paused
@@ -115,35 +93,21 @@ class MemtuiApp(App[str]):
         """What the style sheet needs before a theme of ours is chosen."""
         return dict(theme.DARK.variables)
 
-    def compose(self) -> ComposeResult:
-        yield Line(id="header")
-        yield Line(id="figures")
-        with Container(id="upper"):
-            graph = MemoryGraph(id="graph")
-            graph.border_title = "Memory"
-            yield graph
-            controls = Controls(glyphs=self.glyphs, id="controls")
-            controls.border_title = "Controls"
-            yield controls
-        yield Verdicts(glyphs=self.glyphs, id="verdicts")
-        yield TabBar(glyphs=self.glyphs, id="tabs")
-        yield PaneStack(self._follower.recorded_lines, glyphs=self.glyphs, id="panes")
-        yield KeyFooter(id="footer")
+    def get_default_screen(self) -> MainScreen:
+        size = Size(*os.get_terminal_size(2)) if os.isatty(2) and not self.is_headless else self.size
+        return MainScreen(self._follower.recorded_lines, size, glyphs=self.glyphs)
 
-    def get_default_screen(self) -> Screen[object]:
-        """With the classes its size will give it: set later, each would style the whole screen once more."""
-        width, height = os.get_terminal_size(2) if os.isatty(2) else (self.size.width, self.size.height)
-        names = [
-            [name for least, name in bounds if size >= least][-1]
-            for bounds, size in ((WIDTHS, width), (HEIGHTS, height))
-        ]
-        return Screen(id="_default", classes=" ".join(["-main", *names, *(["-ascii"] if self.glyphs.ascii else [])]))
+    @property
+    def main(self) -> MainScreen:
+        """The screen under any dialog."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, MainScreen)
+        return screen
 
     def on_mount(self) -> None:
-        self._lay_out()
         self._show_state()
         if self._start_paused:
-            self._graph.action_toggle_pause()
+            self.main.graph.action_toggle_pause()
         self.set_interval(POLL_S, self._tick)
         self.call_after_refresh(self._first_frame_is_up)
         if not self.is_headless:
@@ -155,24 +119,16 @@ class MemtuiApp(App[str]):
         if not self._follower.ready:
             self.run_worker(partial(load_samples_apart, self.folder), group="samples", thread=True)
         # A key may have come first: then its tab and its focus stay.
-        await self._panes.show_tab(self._panes.active)
+        await self.main.panes.show_tab(self.main.panes.active)
         self._tick()
         if self.focused is not None:
             return
         if not self.state.live and self.state.report is not None:
-            self._panes.focus_pane()
+            self.main.panes.focus_pane()
         else:
-            self._graph.focus()
+            self.main.graph.focus()
 
     # What is on the screen
-
-    @property
-    def _graph(self) -> MemoryGraph:
-        return self.screen_stack[0].query_one(MemoryGraph)
-
-    @property
-    def _panes(self) -> PaneStack:
-        return self.screen_stack[0].query_one(PaneStack)
 
     @property
     def verdicts(self) -> tuple[StatusLine, ...]:
@@ -189,22 +145,6 @@ class MemtuiApp(App[str]):
 
     def _activity(self) -> Activity | None:
         return activity(self.state, relaunching=self._commander.waits_for("relaunch"))
-
-    def on_resize(self) -> None:
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        width, height = self.size
-        main = self.screen_stack[0]
-        upper = main.query_one("#upper")
-        rows = graph_rows(width, height)
-        if boxed(width, height):
-            rows += 2
-        elif FULL_COLUMNS <= width < WIDE_COLUMNS and height >= FULL_ROWS:
-            rows += 1
-        upper.styles.height = "1fr" if main.has_class("-zoom-graph") else rows
-        self._shown_for = None
-        self._show_state()
 
     def _tick(self) -> None:
         if not self.is_headless and terminal_is_gone():
@@ -223,32 +163,18 @@ class MemtuiApp(App[str]):
             self.exit(ENDED)
 
     def _show_state(self) -> None:
-        """Bring the state up: the graph at every look, figures once a second or when more than figures has changed."""
-        state = self.state
-        self._graph.show(self._feed.state(state))
-        self._panes.show_state(state, self._report)
-        marker = (state.runs and [(r.number, r.end, r.settled, r.pid) for r in state.runs], state.report, self.pending)
-        shown_for = (marker, self.verdicts, self._panes.active, self._panes.caption, len(state.events), state.live)
-        if shown_for == self._shown_for and int(state.now_s) == self._shown_second:
-            return
-        self._shown_for, self._shown_second = shown_for, int(state.now_s)
-        width, height = self.size
-        main = self.screen_stack[0]
-        under_way = self._activity()
-        busy = "" if under_way is None else "stopping" if under_way.stopping else "starting"
-        main.query_one("#header", Line).show(header(state, self.glyphs, width, busy=busy))
-        main.query_one("#figures", Line).show(figures_line(state, self.glyphs, width))
-        in_box = boxed(width, height)
-        main.query_one(Controls).show(
-            self.pending,
-            wide=width >= WIDE_COLUMNS,
-            width=CONTROLS_COLUMNS - (6 if in_box else 4),
-            live=state.live,
-            running=state.running,
-        )
-        main.query_one(Verdicts).show(self.verdicts)
-        main.query_one(TabBar).show(tabs(state), self._panes.active, aside=self._panes.caption, boxed=in_box)
-        main.query_one(KeyFooter).show(live=state.live, tab=self._panes.active)
+        if self.screen_stack:
+            under_way = self._activity()
+            self.main.show(
+                Showing(
+                    state=self.state,
+                    graph=self._feed.state(self.state),
+                    report=self._report,
+                    pending=self.pending,
+                    verdicts=self.verdicts,
+                    busy="" if under_way is None else "stopping" if under_way.stopping else "starting",
+                )
+            )
 
     def _ask_for_report(self) -> None:
         report = self.state.report
@@ -300,52 +226,46 @@ class MemtuiApp(App[str]):
         if self._may("change the rate"):
             self.set_pending(self.pending.with_rate(event.value))
         else:
-            self._shown_for = None
-            self._show_state()
+            self.main.show_again()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if len(self.screen_stack) > 1:
             return action in {"quit", "focus_next", "focus_previous"}
         if action == "graph" and parameters and str(parameters[0]).startswith(("crosshair", "pan")):
-            return self._graph.has_focus
+            return self.main.graph.has_focus
         if action == "leaks":
-            return self._panes.active == "leaks"
+            return self.main.panes.active == "leaks"
         return True
 
     async def action_show_tab(self, tab: str) -> None:
-        await self._panes.show_tab(tab)
-        self.screen.remove_class("-zoom-graph")
-        self._lay_out()
-        self._panes.focus_pane()
+        await self.main.panes.show_tab(tab)
+        if self.main.zoomed_on_graph:
+            self.main.toggle_zoom()
+        self._show_state()
+        self.main.panes.focus_pane()
 
     async def action_leaks(self, name: str) -> None:
-        await self._panes.leak_action(name)
+        await self.main.panes.leak_action(name)
         self._show_state()
 
     async def action_graph(self, name: str) -> None:
-        await self.run_action(name, self._graph)
+        await self.run_action(name, self.main.graph)
 
     def action_maximise(self) -> None:
-        screen = self.screen
-        if screen.has_class("-zoom-graph") or screen.has_class("-zoom-pane"):
-            screen.remove_class("-zoom-graph", "-zoom-pane")
-        else:
-            on_pane = self.focused is not None and self._panes in self.focused.ancestors
-            screen.add_class("-zoom-pane" if on_pane else "-zoom-graph")
-        self._lay_out()
+        self.main.toggle_zoom()
 
     async def action_back(self) -> None:
         """Close what is open, one thing a time: a refusal, a step into the leaks, the zoom, what is pending."""
         if self._notice is not None:
             self._notice = None
-        elif self._panes.back():
+        elif self.main.panes.back():
             pass
-        elif self.screen.has_class("-zoom-graph") or self.screen.has_class("-zoom-pane"):
-            self.action_maximise()
+        elif self.main.zoomed:
+            self.main.toggle_zoom()
         elif self.pending.changed:
             self.pending = self.pending.reverted()
         else:
-            self._graph.action_crosshair_off()
+            self.main.graph.action_crosshair_off()
         self._show_state()
 
     def action_rate_step(self, direction: int) -> None:

@@ -1,0 +1,158 @@
+"""The main screen: the widgets, how the terminal's rows are shared out among them, and what each is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.geometry import Size
+from textual.screen import Screen
+
+from memtui.charset import Glyphs
+from memtui.graph.state import GraphState
+from memtui.graph.widget import MemoryGraph
+from memtui.leaks.source import RecordedLines
+from memtui.pane_stack import PaneStack
+from memtui.pending import PendingControls
+from memtui.screen_layout import (
+    CONTROLS_COLUMNS,
+    FULL_COLUMNS,
+    FULL_ROWS,
+    TALL_ROWS,
+    WIDE_COLUMNS,
+    boxed,
+    graph_rows,
+)
+from memtui.session_views import tabs
+from memtui.state import SessionState
+from memtui.status_line import StatusLine
+from memtui.widgets.controls import Controls
+from memtui.widgets.figures_line import figures_line
+from memtui.widgets.footer import KeyFooter
+from memtui.widgets.header import header
+from memtui.widgets.line import Line
+from memtui.widgets.tab_bar import TabBar
+from memtui.widgets.verdicts import Verdicts
+from memtui_parsers.values import LeakReport
+
+# From how many columns and rows on the style sheet's classes hold; screen_layout shares out the rows by the same bounds.
+WIDTHS = [(0, "-slim"), (FULL_COLUMNS, "-full"), (WIDE_COLUMNS, "-wide")]
+HEIGHTS = [(0, "-low"), (FULL_ROWS, "-high"), (TALL_ROWS, "-tall")]
+
+ZOOM_GRAPH, ZOOM_PANE = "-zoom-graph", "-zoom-pane"
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """All that is on the screen. ``report`` is the newest one with its id; ``busy`` a word for what is under way, or ''."""
+
+    state: SessionState
+    graph: GraphState
+    report: tuple[int, LeakReport] | None
+    pending: PendingControls
+    verdicts: tuple[StatusLine, ...]
+    busy: str = ""
+
+
+class MainScreen(Screen[None]):
+    """``recorded`` gives the source lines that the session has of a file; ``size`` is the terminal's, as far as it is known."""
+
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
+    AUTO_FOCUS = ""
+
+    def __init__(self, recorded: RecordedLines, size: Size, *, glyphs: Glyphs) -> None:
+        # The classes that its size will give it anyway: set later, each would style the whole screen once more.
+        bounds = ((WIDTHS, size.width), (HEIGHTS, size.height))
+        names = [[name for least, name in steps if have >= least][-1] for steps, have in bounds]
+        super().__init__(id="main", classes=" ".join([*names, *(["-ascii"] if glyphs.ascii else [])]))
+        self.glyphs = glyphs
+        self.graph = MemoryGraph(id="graph")
+        self.panes = PaneStack(recorded, glyphs=glyphs, id="panes")
+        self._header = Line(id="header")
+        self._figures = Line(id="figures")
+        self._controls = Controls(glyphs=glyphs, id="controls")
+        self._verdicts = Verdicts(glyphs=glyphs, id="verdicts")
+        self._tabs = TabBar(glyphs=glyphs, id="tabs")
+        self._footer = KeyFooter(id="footer")
+        self._upper = Container(self.graph, self._controls, id="upper")
+        self.graph.border_title = "Memory"
+        self._controls.border_title = "Controls"
+        self._showing: Showing | None = None
+        self._shown_for: object = None
+        self._shown_second = -1
+
+    def compose(self) -> ComposeResult:
+        yield from (
+            self._header, self._figures, self._upper, self._verdicts, self._tabs, self.panes, self._footer
+        )  # fmt: skip
+
+    def on_mount(self) -> None:
+        self._share_rows()
+
+    def on_resize(self) -> None:
+        self._share_rows()
+        self.show_again()
+
+    def _share_rows(self) -> None:
+        width, height = self.app.size
+        rows = graph_rows(width, height)
+        if boxed(width, height):
+            rows += 2
+        elif FULL_COLUMNS <= width < WIDE_COLUMNS and height >= FULL_ROWS:
+            rows += 1
+        self._upper.styles.height = "1fr" if self.zoomed_on_graph else rows
+
+    @property
+    def zoomed(self) -> bool:
+        return self.zoomed_on_graph or self.has_class(ZOOM_PANE)
+
+    @property
+    def zoomed_on_graph(self) -> bool:
+        return self.has_class(ZOOM_GRAPH)
+
+    def toggle_zoom(self) -> None:
+        """Give the graph or the pane, whichever has the keys, the whole screen; or take it back."""
+        if self.zoomed:
+            self.remove_class(ZOOM_GRAPH, ZOOM_PANE)
+        else:
+            on_pane = self.focused is not None and self.panes in self.focused.ancestors
+            self.add_class(ZOOM_PANE if on_pane else ZOOM_GRAPH)
+        self._share_rows()
+
+    def show_again(self) -> None:
+        """Draw everything, for what is on the screen may be another thing than what was shown last."""
+        self._shown_for = None
+        if self._showing is not None:
+            self.show(self._showing)
+
+    def show(self, showing: Showing) -> None:
+        """Bring this up: the graph at every look, figures once a second or when more than figures has changed."""
+        self._showing = showing
+        state = showing.state
+        self.graph.show(showing.graph)
+        self.panes.show_state(state, showing.report)
+        runs = [(run.number, run.end, run.settled, run.pid) for run in state.runs]
+        shown_for = (
+            (runs, state.report, state.live, len(state.events)),
+            (showing.pending, showing.verdicts, showing.busy),
+            (self.panes.active, self.panes.caption),
+        )
+        if shown_for == self._shown_for and int(state.now_s) == self._shown_second:
+            return
+        self._shown_for, self._shown_second = shown_for, int(state.now_s)
+        width, height = self.app.size
+        in_box = boxed(width, height)
+        self._header.show(header(state, self.glyphs, width, busy=showing.busy))
+        self._figures.show(figures_line(state, self.glyphs, width))
+        self._controls.show(
+            showing.pending,
+            wide=width >= WIDE_COLUMNS,
+            width=CONTROLS_COLUMNS - (6 if in_box else 4),
+            live=state.live,
+            running=state.running,
+        )
+        self._verdicts.show(showing.verdicts)
+        self._tabs.show(tabs(state), self.panes.active, aside=self.panes.caption, boxed=in_box)
+        self._footer.show(live=state.live, tab=self.panes.active)
