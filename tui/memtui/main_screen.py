@@ -80,6 +80,7 @@ class MainScreen(Screen[None]):
         self.graph.border_title = "Memory"
         self._controls.border_title = "Controls"
         self._showing: Showing | None = None
+        self._shared = Size(0, 0)
         self._shown_for: object = None
         self._shown_second = -1
 
@@ -92,11 +93,12 @@ class MainScreen(Screen[None]):
         self._share_rows()
 
     def on_resize(self) -> None:
-        self._share_rows()
-        self.show_again()
+        if self.app.size != self._shared:
+            self._share_rows()
+            self.show_again()
 
     def _share_rows(self) -> None:
-        width, height = self.app.size
+        width, height = self._shared = self.app.size
         rows = graph_rows(width, height)
         if boxed(width, height):
             rows += 2
@@ -122,17 +124,20 @@ class MainScreen(Screen[None]):
         self._share_rows()
 
     def show_again(self) -> None:
-        """Draw everything, for what is on the screen may be another thing than what was shown last."""
+        """Draw all the lines, for what is on the screen may be another thing than what was shown last."""
         self._shown_for = None
         if self._showing is not None:
-            self.show(self._showing)
+            self._show_lines(self._showing)
 
     def show(self, showing: Showing) -> None:
         """Bring this up: the graph at every look, figures once a second or when more than figures has changed."""
         self._showing = showing
-        state = showing.state
         self.graph.show(showing.graph)
-        self.panes.show_state(state, showing.report)
+        self.panes.show_state(showing.state, showing.report)
+        self._show_lines(showing)
+
+    def _show_lines(self, showing: Showing) -> None:
+        state = showing.state
         runs = [(run.number, run.end, run.settled, run.pid) for run in state.runs]
         shown_for = (
             (runs, state.report, state.live, len(state.events)),
