@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textual import on
+from textual import events, on
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input
@@ -31,17 +31,24 @@ class RateInput(Dialog[float]):
         note = Content.assemble((RATE_NOTE, "$muted"), "\n", ("0 never gives back; 10 gives back most", "$muted"))
         return [
             Text(Content("TCMALLOC_RELEASE_RATE for the next launch\n")),
-            Input(show_rate(self._rate), max_length=40, compact=True, select_on_focus=True),
+            Input(placeholder=show_rate(self._rate), max_length=40, compact=True, select_on_focus=False),
             self._verdict,
             Text(note),
         ]
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
-        self._judge(self.query_one(Input).value)
+        self._judge("")
+
+    def on_key(self, event: events.Key) -> None:
+        """The focus comes a moment after the dialog is seen: what is typed before it counts all the same."""
+        field = self.query_one(Input)
+        if event.is_printable and event.character and not field.has_focus:
+            event.stop()
+            field.insert_text_at_cursor(event.character)
 
     def _judge(self, text: str) -> None:
-        typed = parse_rate(text)
+        typed = parse_rate(text or show_rate(self._rate))
         if typed.value is None:
             self._verdict.show(Content.styled(f"{self.glyphs.cross} {typed.refusal}\n", "$bad"))
         elif typed.warning:
@@ -56,6 +63,6 @@ class RateInput(Dialog[float]):
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
-        typed = parse_rate(event.value)
+        typed = parse_rate(event.value or show_rate(self._rate))
         if typed.value is not None:
             self.dismiss(typed.value)
