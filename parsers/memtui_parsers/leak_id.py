@@ -6,7 +6,6 @@ differ between checkers and builds, have no part in it.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -59,8 +58,11 @@ def leak_ids(records: Sequence[tuple[Frame, ...]]) -> list[str]:
     Stacks that differ only where an id does not look get ``-2``, ``-3`` in the order of their addresses in the file,
     not of their sizes, so that the suffixes too stay from run to run. The same stack twice has the same id.
     """
+    # Imported for those who name leaks alone: it loads OpenSSL, which is felt when a screen starts.
+    from hashlib import sha256
+
     tokens: dict[int, bytes | None] = {}
-    bases = [_digest(stack, tokens) for stack in records]
+    bases = [sha256(_own_frames(stack, tokens)).hexdigest()[:ID_CHARS] for stack in records]
     places: dict[str, set[tuple[tuple[str, int, int, int], ...]]] = {}
     repeated = _repeated(bases)
     for base, stack in zip(bases, records, strict=True):
@@ -82,7 +84,7 @@ def _suffixed(base: str, rank: int) -> str:
     return base if rank == 0 else f"{base}-{rank + 1}"
 
 
-def _digest(stack: tuple[Frame, ...], tokens: dict[int, bytes | None]) -> str:
+def _own_frames(stack: tuple[Frame, ...], tokens: dict[int, bytes | None]) -> bytes:
     own: list[bytes] = []
     # Frames are shared between the stacks of a report: each is looked at once, by identity.
     for frame in stack:
@@ -97,7 +99,7 @@ def _digest(stack: tuple[Frame, ...], tokens: dict[int, bytes | None]) -> str:
     if not own:
         # A leak wholly inside the runtime still needs a name of its own.
         own = [_token(frame) for frame in stack if not frame.inlined][:FRAMES]
-    return hashlib.sha256(b"\n".join(own)).hexdigest()[:ID_CHARS]
+    return b"\n".join(own)
 
 
 def _is_own(frame: Frame) -> bool:

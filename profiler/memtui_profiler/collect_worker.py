@@ -1,7 +1,7 @@
 """The collector's process: a CollectRequest as JSON on stdin, rows on stdout. Its stderr is the recorder's log.
 
 On the wire a batch is its length as four bytes, little-endian, then marshal of (table, [row, ...]), a row being the values
-of the row's class without its id. The table ``!`` carries a failure. Both ends are this module, run by the same interpreter.
+of the row. The table ``!`` carries a failure. Both ends are this module, run by the same interpreter.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from memtui_profiler.errors import UserError
-from memtui_profiler.session import rows as row_classes
-from memtui_profiler.session.rows import ReportEnd, Row
+from memtui_profiler.session.rows import KINDS, TABLE_OF, ReportEnd, Row
 
 BATCH_ROWS = 500
 BATCH_S = 0.25
@@ -24,12 +23,6 @@ MAX_BATCH_BYTES = 64 << 20
 FAILURE = "!"
 
 _LENGTH = struct.Struct("<I")
-_CLASSES: dict[str, type[Row]] = {
-    kind.table: kind
-    for kind in vars(row_classes).values()
-    if isinstance(kind, type) and issubclass(kind, Row) and kind is not Row
-}
-_COLUMNS = {table: tuple(name for name in kind.columns() if name != "id") for table, kind in _CLASSES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +62,12 @@ def encode(rows: Iterable[Row]) -> Iterator[bytes]:
     held: list[tuple[object, ...]] = []
     table, began = "", time.monotonic()
     for row in rows:
-        if held and (row.table != table or len(held) >= BATCH_ROWS or time.monotonic() - began > BATCH_S):
+        of = TABLE_OF[type(row)]
+        if held and (of != table or len(held) >= BATCH_ROWS or time.monotonic() - began > BATCH_S):
             yield _batch(table, held)
             held, began = [], time.monotonic()
-        table = row.table
-        held.append(tuple([getattr(row, name) for name in _COLUMNS[table]]))
+        table = of
+        held.append(tuple(row))
         if isinstance(row, ReportEnd):
             yield _batch(table, held)
             held = []
@@ -114,8 +108,7 @@ def _decode(payload: bytes) -> Iterator[Row | WorkerFailure]:
         if table == FAILURE:
             yield from (WorkerFailure(*texts) for texts in values)
             return
-        kind, names = _CLASSES[table], _COLUMNS[table]
-        yield from (kind(**dict(zip(names, row, strict=True))) for row in values)
+        yield from map(KINDS[table]._make, values)
     except (EOFError, TypeError, KeyError) as error:
         raise ValueError("no batch of rows") from error
 

@@ -87,7 +87,7 @@ class ReportIntake:
 
     def _add(self, intake: Intake, row: Row) -> None:
         if isinstance(row, ReportEnd):
-            row = replace(row, at_s=self._now_s())
+            row = row._replace(at_s=self._now_s())
             intake.ended = True
             self._event(
                 EventKind.REPORT,
@@ -98,7 +98,7 @@ class ReportIntake:
                 status=row.status,
             )
         elif isinstance(row, SymbolsEnd):
-            row = replace(row, at_s=self._now_s())
+            row = row._replace(at_s=self._now_s())
             intake.symbolized = True
         self._rows.add(row)
 

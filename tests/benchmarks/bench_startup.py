@@ -5,20 +5,26 @@ DESIGN: the viewer at most 1.8 times, with the recorder at most 2.5 times. Media
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
+import signal
 import statistics
+import struct
 import sys
 import tempfile
+import termios
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from memtui_profiler.sampling import ProcessSampler
 from memtui_profiler.session import folders
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Run
-from tests.fixtures.tmux import Terminal
 from tests.fixtures.waiting import until
 
-ROUNDS = 7
+ROUNDS = 9
 EMPTY = """
 from textual.app import App
 from textual.widgets import Static
@@ -29,35 +35,61 @@ Empty().run()
 """
 
 
+def cpu_s(pid: int) -> float:
+    """CPU seconds of all threads, to the nanosecond: /proc/PID/stat counts in hundredths."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def cpu_s(pid: int) -> float:
-    return ProcessSampler(pid).cpu_s()
+def until_painted(argv: Sequence[str], mark: bytes, environment: Mapping[str, str]) -> tuple[float, int]:
+    """CPU seconds that ``argv`` has used when ``mark`` reaches its terminal, and its pid: it runs on."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execve(argv[0], list(argv), {**os.environ, "TERM": "xterm-256color", **environment})
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    shown = b""
+    while mark not in shown:
+        shown += os.read(master, 1 << 16)
+    spent = cpu_s(pid)
+    threading.Thread(target=drain, args=(master,), daemon=True).start()
+    return spent, pid
+
+
+def drain(master: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(master, 1 << 16):
+            pass
+
+
+def end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def empty_round() -> float:
-    with Terminal(120, 40) as terminal:
-        terminal.start(sys.executable, "-c", EMPTY)
-        terminal.wait_for("painted")
-        return cpu_s(terminal.pid)
+    spent, pid = until_painted([sys.executable, "-c", EMPTY], b"painted", {})
+    end(pid)
+    return spent
 
 
 def memtui_round() -> tuple[float, float]:
-    with tempfile.TemporaryDirectory() as state, Terminal(120, 40, environment={"XDG_STATE_HOME": state}) as terminal:
-        terminal.memtui("--release-rate", "1", "sleep", "60")
-        terminal.wait_for("▲now")
-        viewer = cpu_s(terminal.pid)
+    """CPU seconds of the viewer, and of the recorder at the same moment."""
+    with tempfile.TemporaryDirectory() as state:
+        argv = [sys.executable, "-m", "memtui", "--release-rate", "1", "sleep", "60"]
+        spent, pid = until_painted(argv, "▲now".encode(), {"XDG_STATE_HOME": state, "LANG": "C.UTF-8"})
         folder = folders.sessions(Path(state) / "memtui" / "sessions")[0].path
         reader = SessionReader(folder / "session.db")
+        recorder = int(until(lambda: reader.meta().get("recorder_pid"), "the recorder's first commit"))
+        recording = cpu_s(recorder)
         run = until(lambda: reader.rows(Run), "the run is recorded")[0]
-        recorder = int(reader.meta()["recorder_pid"])
         reader.close()
-        spent = cpu_s(recorder)
-        for pid in (recorder, run.pid):
-            os.kill(pid, 9)
-        return viewer, spent
+        end(pid)
+        for other in (recorder, run.pid):
+            os.kill(other, signal.SIGKILL)
+        return spent, recording
 
 
 def main() -> int:

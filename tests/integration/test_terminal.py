@@ -55,6 +55,9 @@ class Screen(Terminal):
         finally:
             reader.close()
 
+    def __enter__(self) -> "Screen":
+        return self
+
     def __exit__(self, *details: object) -> None:
         for session in folders.sessions(self.root):
             reader = SessionReader(session.path / "session.db")

@@ -127,7 +127,7 @@ def test_a_report_with_the_names_so_far(tmp_path: Path) -> None:
 
 
 def test_inlined_calls_stand_innermost_first(tmp_path: Path) -> None:
-    rows = [REPORT, MODULE, frame(0), frame(1), leak(1, 0, 1)]
+    rows: list[Row] = [REPORT, MODULE, frame(0), frame(1), leak(1, 0, 1)]
     rows += [symbol(0, 1, "outer", 20), symbol(0, 0, "inner", 10, inlined=True), symbol(1, 0, "main", 30)]
     (record,) = load_report(session(tmp_path, rows), 1).leaks
     assert [(f.function, f.line, f.inlined) for f in record.stack] == [

@@ -69,7 +69,7 @@ def test_the_figures_keep_their_places(state: SessionState) -> None:
     assert state.sample is not None
     lines = set()
     for rss, growth in ((5 << 20, None), (999 << 20, 5e9), (14 * GIB, -3e5), (142 * GIB, 10.0), (1023 * GIB, 1e3)):
-        sample = replace(state.sample, rss_bytes=rss, shared_bytes=rss // 3)
+        sample = state.sample._replace(rss_bytes=rss, shared_bytes=rss // 3)
         for width in (80, 120):
             plain = figures_line(replace(state, sample=sample, growth_bytes_per_s=growth), UNICODE, width).plain
             lines.add((width, plain.index("peak"), plain.index("■"), plain.index("▦"), len(plain)))
@@ -85,7 +85,7 @@ def test_the_figures_say_what_there_is(state: SessionState) -> None:
     assert "10%/16G" in figures_line(state, UNICODE, 80).plain
     assert "swap" not in plain
     assert state.detail is not None
-    swapped = replace(state, detail=replace(state.detail, swap_bytes=GIB))
+    swapped = replace(state, detail=state.detail._replace(swap_bytes=GIB))
     assert "swap  1.0 GiB" in figures_line(swapped, UNICODE, 140).plain
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui import usage
-from memtui.options import LATER_COMMANDS, Check, Demo, Doctor, Launch, Open, Recorder, Resume, Sessions, Show, parse
+from memtui.options import LATER_COMMANDS, Check, Demo, Doctor, Launch, Open, Resume, Sessions, Show, parse
 from memtui_profiler.errors import UserError
 from memtui_profiler.request import HEAPCHECK_MODES
 
@@ -102,7 +102,6 @@ def test_each_command() -> None:
     assert parse(["demo", "--for", "20", "--replay"], "0")[0] == Demo(
         Launch(argv=(), mode="draconian", for_s=20.0), replay=True
     )
-    assert parse(["recorder", "/x"], "0")[0] == Recorder("/x")
 
 
 @pytest.mark.parametrize("text", ["-1", "abc", "nan", "inf", "-inf", "1e999", "", "1_0", "٣", "1,5", "0x1"])
@@ -171,7 +170,6 @@ def test_commands_that_are_not_there_yet(name: str) -> None:
         ("sessions", "rm"),
         ("doctor", "a", "b"),
         ("demo", "./server"),
-        ("recorder",),
         ("--rel", "2", "p"),
         ("-x", "p"),
     ],

@@ -62,6 +62,7 @@ class MemtuiApp(App[str]):
         ascii: bool = False,
         light: bool = False,
         start_paused: bool = False,
+        on_exit: str | None = None,
         clock: Callable[[], float] = time.time,
         connect: Callable[[Path], Control] | None = None,
     ) -> None:
@@ -82,6 +83,7 @@ class MemtuiApp(App[str]):
         self._notice: StatusLine | None = None
         self._quitting = False
         self._start_paused = start_paused
+        self._on_exit = on_exit
         self._report: tuple[int, LeakReport] | None = None
         self._report_wanted: tuple[int, int, bool] | None = None
         self._report_asked_s = float("-inf")
@@ -346,6 +348,10 @@ class MemtuiApp(App[str]):
             self.leave(ENDED)
         elif self._stopping and self._quitting:
             self.dialogs.offer_kill()
+        elif self._on_exit == "stop":
+            self.stop_and_quit()
+        elif self._on_exit == "detach":
+            self.leave(LEFT)
         else:
             self.dialogs.ask_quit()
 

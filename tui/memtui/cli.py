@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from memtui_profiler.errors import EXIT_UNAVAILABLE, UserError
+from memtui_profiler.errors import EXIT_UNAVAILABLE, EXIT_USAGE, UserError
 
 EXIT_INTERRUPTED = 130
 
@@ -22,10 +22,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_UNAVAILABLE
     # Nothing of what a start allocates is garbage, and looking took a fifth of its CPU; what lives on switches it on again.
     gc.disable()
+    words = sys.argv[1:] if argv is None else argv
     try:
+        if words[:1] == ["recorder"]:  # it starts beside each screen, so it reads no options
+            return _record(words[1:])
         from memtui.options import parse
 
-        command, warnings = parse(sys.argv[1:] if argv is None else argv, __version__)
+        command, warnings = parse(words, __version__)
         for warning in warnings:
             terminal.complain(warning)
         code = _run(command)
@@ -44,6 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _record(words: Sequence[str]) -> int:
+    """The hidden command ``recorder DIR``: what daemonize.start_recorder() starts."""
+    from pathlib import Path
+
+    from memtui_profiler.recorder import main as record
+
+    if len(words) != 1:
+        raise UserError(
+            "recorder", "it takes a session's folder", "it is memtui's own: start memtui", exit_code=EXIT_USAGE
+        )
+    return record(Path(words[0]))
+
+
 def _run(command: object) -> int:
     """Each command's module is imported for itself alone: ``--help`` and the recorder must not pay for the screen."""
     from memtui import options
@@ -52,12 +68,6 @@ def _run(command: object) -> int:
         case options.Show(text):
             sys.stdout.write(text)
             return 0
-        case options.Recorder(folder):
-            from pathlib import Path
-
-            from memtui_profiler.recorder import main as record
-
-            return record(Path(folder))
         case options.Launch():
             from memtui.commands.launch import run_launch
 

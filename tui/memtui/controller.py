@@ -76,7 +76,7 @@ class SessionFollower:
         self.reader = SessionReader(folder / DATABASE)
         if load_now is None:
             load_now = (folder / DATABASE).stat().st_size <= SMALL_DATABASE_BYTES
-        self._after: dict[type[Row], int] = {}
+        self._after: dict[object, int] = {}
         self._identity: Identity | None = None
         self._runs: dict[int, RunView] = {}
         self._capabilities: tuple[CapabilityRow, ...] = ()

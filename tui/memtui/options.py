@@ -91,18 +91,13 @@ class Demo:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorder:
-    folder: str
-
-
-@dataclass(frozen=True, slots=True)
 class Show:
     """Text that was asked for: help, or the version."""
 
     text: str
 
 
-Command = Launch | Check | Open | Resume | Sessions | Doctor | Demo | Recorder | Show
+Command = Launch | Check | Open | Resume | Sessions | Doctor | Demo | Show
 
 
 class _Parser(argparse.ArgumentParser):
@@ -155,8 +150,6 @@ def parse(argv: Sequence[str], version: str) -> tuple[Command, tuple[str, ...]]:
     program: list[str] = []
     if name == "launch":
         program = rest
-    elif name == "recorder":
-        return Recorder(_one(rest[1:], "recorder", "DIR")), ()
     elif name == "check":
         more, program, _ = _split(rest[1:])
         options += more
@@ -318,4 +311,4 @@ _READERS: dict[str, Callable[[argparse.Namespace, tuple[str, ...]], Command]] = 
     "doctor": _read_doctor,
     "demo": _read_demo,
 }
-_COMMANDS = frozenset({*_READERS, *LATER_COMMANDS, "recorder"} - {"launch"})
+_COMMANDS = frozenset({*_READERS, *LATER_COMMANDS} - {"launch"})

@@ -110,7 +110,7 @@ class SessionLines:
 
     def __init__(self, reader: SessionReader) -> None:
         self._reader = reader
-        self._after: dict[type[Row], int] = {}
+        self._after: dict[object, int] = {}
         self._pids: dict[int, int] = {}
         self._known = _NOTHING_KNOWN
         self._second: Second | None = None

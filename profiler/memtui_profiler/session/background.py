@@ -6,7 +6,6 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from memtui_profiler.errors import UserError
@@ -28,7 +27,7 @@ class BackgroundWriter:
         self.interval_s = interval_s
         self.failure: UserError | None = None
         self._writer = writer
-        self._ids: Counter[str] = Counter()
+        self._ids: Counter[type[Row]] = Counter()
         self._rows: list[Row] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -45,9 +44,9 @@ class BackgroundWriter:
     def add(self, row: Row) -> int:
         """Queue one row; returns the id it will have."""
         with self._lock:
-            self._ids[row.table] += 1
-            identifier = self._ids[row.table]
-            self._rows.append(replace(row, id=identifier))
+            self._ids[type(row)] += 1
+            identifier = self._ids[type(row)]
+            self._rows.append(row._replace(id=identifier))
             if len(self._rows) >= BATCH_ROWS and self.failure is None:
                 self._wake.set()
         return identifier

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from memtui_profiler.session.rows import Meta, Row
+from memtui_profiler.session.rows import TABLE_OF, Meta, Row
 from memtui_profiler.session.schema import APPLICATION_ID, TABLES, USER_VERSION
 
 DATABASE = "session.db"
@@ -18,14 +18,14 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )  # NFS CIFS SMB2 SMB 9p FUSE
 
 
-def _insert(kind: type[Row]) -> tuple[str, tuple[str, ...]]:
-    names = kind.columns()
-    return f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", names
+def _insert(kind: type[Row]) -> str:
+    names = kind._fields
+    return f"INSERT INTO {TABLE_OF[kind]} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
-def _values(row: Row, names: tuple[str, ...]) -> list[object]:
-    values = [_storable(getattr(row, name)) for name in names]
-    values[0] = values[0] or None  # id 0: the database gives the next
+def _values(row: Row) -> list[object]:
+    values = [_storable(value) for value in row]
+    values[-1] = row.id or None  # id 0: the database gives the next
     return values
 
 
@@ -61,8 +61,7 @@ class SessionWriter:
     def add(self, row: Row) -> int:
         """Append one row; returns the id the database gave it."""
         self._begin()
-        statement, names = _insert(type(row))
-        identifier = self._db.execute(statement, _values(row, names)).lastrowid
+        identifier = self._db.execute(_insert(type(row)), _values(row)).lastrowid
         assert identifier is not None
         return identifier
 
@@ -73,9 +72,9 @@ class SessionWriter:
         first = next(rows, None)
         if first is None:
             return
-        statement, names = _insert(type(first))
-        self._db.execute(statement, _values(first, names))
-        self._db.executemany(statement, (_values(row, names) for row in rows))
+        statement = _insert(type(first))
+        self._db.execute(statement, _values(first))
+        self._db.executemany(statement, map(_values, rows))
 
     @property
     def pending(self) -> bool:

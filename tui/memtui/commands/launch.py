@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from memtui import terminal
-from memtui.commands.plain_session import follow_lines
 from memtui.commands.requests import launch_request
 from memtui.commands.viewing import show_screen, wants_screen
 from memtui.options import Launch
@@ -20,7 +19,9 @@ def run_launch(options: Launch) -> int:
     screen = wants_screen(plain=options.plain)
     folder = start_session(options, inherit_stdin=not screen)
     if screen:
-        return show_screen(folder, ascii=options.ascii)
+        return show_screen(folder, ascii=options.ascii, on_exit=options.on_exit)
+    from memtui.commands.plain_session import follow_lines
+
     return follow_lines(folder, ascii=options.ascii or None, on_exit=options.on_exit)
 
 

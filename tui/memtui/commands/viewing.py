@@ -11,14 +11,17 @@ from memtui.charset import is_utf8, original_environment, prefers_light
 from memtui_parsers.clean_text import clean
 
 
-def show_screen(folder: Path, *, ascii: bool) -> int:
-    """Run the viewer over ``folder`` until it is left. Textual is imported here and nowhere earlier."""
+def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None) -> int:
+    """Run the viewer over ``folder`` until it is left; ``on_exit`` 'stop' or 'detach' answers what quitting would ask.
+
+    Textual is imported here and nowhere earlier.
+    """
     from memtui.app import MemtuiApp
 
     environment = original_environment()
     for stale in ("COLUMNS", "LINES"):  # Textual believes them more than the terminal, and would miss every resize
         os.environ.pop(stale, None)
-    app = MemtuiApp(folder, ascii=ascii or not is_utf8(environment), light=prefers_light(environment))
+    app = MemtuiApp(folder, ascii=ascii or not is_utf8(environment), light=prefers_light(environment), on_exit=on_exit)
     if app.run() == "left":
         sys.stdout.write(f"The target runs on. To come back: memtui resume {clean(folder.name)}\n")
     return app.return_code or 0
