@@ -7,13 +7,13 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui_profiler.checkers import heapcheck
 from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.limits import Limit, MemoryLimits
 from memtui_profiler.maps_log import MapsLog
-from memtui_profiler.mmap_events import MmapEvents
 from memtui_profiler.pty_output import STDERR_LOG, OutputLog, open_terminal, read_available
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.run_end import Ended, Source
@@ -21,6 +21,9 @@ from memtui_profiler.sampling import Detail, ProcessSampler
 from memtui_profiler.session.rows import Sample
 from memtui_profiler.stop import Progress
 from memtui_profiler.target_process import ExitStatus, TargetProcess
+
+if TYPE_CHECKING:
+    from memtui_profiler.mmap_events import MmapEvents
 
 CHECKER = "heapcheck"
 DETAIL_INTERVAL_S = 1.0
@@ -53,7 +56,7 @@ class ActiveRun:
         self.last_limit: Limit | None = None
         stdout, stderr = open_terminal(), open_terminal()
         # Opened before the start and in the same thread: it follows the children that this thread makes from here on.
-        self._mmap_events = MmapEvents.open() if plan.mode != CHECK_OFF else None
+        self._mmap_events = _follow_mmaps() if self.checked else None
         try:
             self.process = TargetProcess.start(plan, stdout, stderr, inherit_stdin=inherit_stdin)
         except BaseException:
@@ -188,6 +191,12 @@ class ActiveRun:
         self.process.close()
         if self._mmap_events is not None:
             self._mmap_events.close()
+
+
+def _follow_mmaps() -> MmapEvents | None:
+    from memtui_profiler.mmap_events import MmapEvents
+
+    return MmapEvents.open()
 
 
 def _close(*descriptors: int) -> None:

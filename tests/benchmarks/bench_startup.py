@@ -24,7 +24,7 @@ from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Run
 from tests.fixtures.waiting import until
 
-ROUNDS = 9
+ROUNDS = 15
 EMPTY = """
 from textual.app import App
 from textual.widgets import Static

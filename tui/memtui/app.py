@@ -41,6 +41,10 @@ SYMBOLS_EVERY_S = 2.0
 LEFT, ENDED = "left", "ended"
 
 
+# The frame is written by a thread: work that follows at once would hold it back.
+FIRST_FRAME_S = 0.03
+
+
 class MemtuiApp(App[str]):
     """Shows the session in ``session_folder``, live or finished.
 
@@ -111,7 +115,7 @@ class MemtuiApp(App[str]):
         if self._start_paused:
             self.main.graph.action_toggle_pause()
         self.set_interval(POLL_S, self._tick)
-        self.call_after_refresh(self._first_frame_is_up)
+        self.call_after_refresh(self.set_timer, FIRST_FRAME_S, self._first_frame_is_up)
         if not self.is_headless:
             watch_signals(self._commander.leave, self.detach)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
 
 from memtui.option_values import (
     MAX_USEFUL_RATE,
@@ -25,15 +25,14 @@ from memtui_profiler.request import CHECK_OFF, format_rate
 LATER_COMMANDS = ("attach", "export", "record", "compare", "sweep")
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """``memtui PROGRAM``: what to start and how to show it. ``for_s`` None: until it ends; ``on_exit`` None: as asked then."""
 
     argv: tuple[str, ...]
     mode: str = CHECK_OFF
     release_rate: float | None = None
     tcmalloc: str = "auto"
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = MappingProxyType({})
     cwd: str | None = None
     for_s: float | None = None
     on_exit: str | None = None
@@ -43,8 +42,7 @@ class Launch:
     ascii: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """``memtui check PROGRAM``: ``launch.mode`` may be 'auto'."""
 
     launch: Launch
@@ -52,15 +50,13 @@ class Check:
     keep: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     path: str
     plain: bool = False
     ascii: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(NamedTuple):
     """``session`` None: the newest live one, else the last."""
 
     session: str | None
@@ -68,30 +64,26 @@ class Resume:
     ascii: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Sessions:
+class Sessions(NamedTuple):
     """``remove`` empty: list them."""
 
     remove: tuple[str, ...]
     ascii: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Doctor:
+class Doctor(NamedTuple):
     program: str | None
     ascii: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Demo:
+class Demo(NamedTuple):
     """``launch.argv`` is empty: the program is still to be built."""
 
     launch: Launch
     replay: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(NamedTuple):
     """Text that was asked for: help, or the version."""
 
     text: str

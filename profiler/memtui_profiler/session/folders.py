@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +111,8 @@ def remove(session: SessionFolder) -> None:
         raise UserError(
             f"cannot remove {session.name}", "it is still recorded", "stop it first: `memtui resume`, then t"
         )
+    import shutil
+
     try:
         shutil.rmtree(session.path)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import memtui.demo
@@ -33,7 +32,7 @@ def run_demo(options: Demo) -> int:
     for_s = options.launch.for_s
     if for_s is None and not screen:
         for_s = PLAIN_SECONDS
-    return run_launch(replace(options.launch, argv=(str(program), "--storyboard"), for_s=for_s))
+    return run_launch(options.launch._replace(argv=(str(program), "--storyboard"), for_s=for_s))
 
 
 def _build(launch: Launch) -> Path:

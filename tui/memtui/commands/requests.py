@@ -18,7 +18,7 @@ def launch_request(options: Launch, *, mode: str, inherit_stdin: bool) -> Launch
         mode=mode,
         release_rate=options.release_rate,
         tcmalloc=_library(options.tcmalloc),
-        environment=options.environment,
+        environment=dict(options.environment),
         for_s=options.for_s,
         sample_hz=options.sample_hz,
         follow_children=options.follow_children,
