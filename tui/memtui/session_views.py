@@ -58,9 +58,8 @@ def _span(run: RunView) -> RunSpan:
 
 def load_report_apart(folder: Path, report: int) -> tuple[int, LeakReport]:
     """Read a report with a connection of its own, for a thread: 200,000 records take seconds."""
-    from memtui_profiler.session.reports import load_report
-
     from memtui_profiler.session.reader import SessionReader
+    from memtui_profiler.session.reports import load_report
     from memtui_profiler.session.writer import DATABASE
 
     reader = SessionReader(folder / DATABASE)
