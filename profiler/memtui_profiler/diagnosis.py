@@ -250,7 +250,7 @@ def _of_report(report: ReportSummary, run: int) -> Diagnosis:
 
 
 def _objects(count: int) -> str:
-    return "1 object" if count == 1 else f"{count} objects"
+    return "1 object" if count == 1 else f"{count:,} objects".replace(",", " ")
 
 
 def _signed(bytes_per_s: float) -> str:

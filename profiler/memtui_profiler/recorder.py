@@ -40,6 +40,10 @@ from memtui_profiler.target_process import ExitStatus, TargetProcess
 COMMIT_WATCHED_S = 0.25
 COMMIT_ALONE_S = 1.0
 SLOW_INTERVAL_S = 0.5
+SETTLING_INTERVAL_S = 0.05
+PATIENCE_S = (
+    60.0  # for a full disk, once nothing is left to record: until then what waits in memory may still be written
+)
 LINGER_S = 5.0  # a viewer that launched the target has this long to come and look
 
 
@@ -282,6 +286,7 @@ class Recorder:
             self.event(EventKind.NO_REPORT, conclusion.no_report)
         self._settling.add(run.number)
         self._quiet_since_s = now_s
+        self._next_slow_s = now_s
         if run.stopped_by_memtui:
             self.orphans.stop_group(run.process.group, excluding=self.intake.pids)
         if self._relaunch is not None:
@@ -313,7 +318,7 @@ class Recorder:
             if self.run is not None and now_s >= self._next_sample_s:
                 self._sample(self.run, now_s)
             if now_s >= self._next_slow_s:
-                self._next_slow_s = now_s + SLOW_INTERVAL_S
+                self._next_slow_s = now_s + (SETTLING_INTERVAL_S if self._settling else SLOW_INTERVAL_S)
                 self._look_around(now_s)
 
     def _sample(self, run: ActiveRun, now_s: float) -> None:
@@ -341,6 +346,7 @@ class Recorder:
             self._settling.remove(number)
             self.rows.add(RunSettled(at_s=now_s, run=number))
             self.rows.checkpoint()
+            self.rows.hurry()
         self._tell_failure()
 
     def _tell_failure(self) -> None:
@@ -356,6 +362,8 @@ class Recorder:
         if self.run is not None or self._settling or self.control.clients:
             return False
         linger_s = 0.0 if self._was_watched else LINGER_S
+        if self.rows.failure is not None:
+            linger_s = PATIENCE_S
         return self.now_s() - self._quiet_since_s >= linger_s
 
     def leave(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import socket
@@ -46,7 +47,7 @@ def run_row(run: ActiveRun, inherited: Mapping[str, str]) -> Run:
         argv=json.dumps(plan.target.argv),
         cwd=_storable(plan.target.cwd),
         mode=plan.mode,
-        release_rate=plan.release_rate,
+        release_rate=plan.release_rate if plan.release_rate is not None else _inherited_rate(plan.environment),
         allocator=plan.preflight.allocator,
         environment=json.dumps(dict(plan.set_by_memtui)),
         environment_names=json.dumps(sorted(set(plan.environment) - set(plan.set_by_memtui))),
@@ -76,6 +77,15 @@ def relaunched(old: ActiveRun | None, run: ActiveRun) -> tuple[str, dict[str, An
     if old.plan.release_rate != run.plan.release_rate:
         changes.insert(0, f"rate {_rate(old.plan.release_rate)} -> {_rate(run.plan.release_rate)}")
     return ", ".join(changes), detail
+
+
+def _inherited_rate(environment: Mapping[str, str]) -> float | None:
+    """A rate that the user's own environment sets: the screen shows what the process has."""
+    try:
+        rate = float(environment.get("TCMALLOC_RELEASE_RATE", ""))
+    except ValueError:
+        return None
+    return rate if math.isfinite(rate) else None
 
 
 def _rate(rate: float | None) -> str:

@@ -83,3 +83,15 @@ def test_past_the_bound_samples_thin_out_and_events_stay(tmp_path: Path, monkeyp
     reader = SessionReader(tmp_path / "session.db")
     assert len(reader.rows(Event)) == 10
     assert 0 < len(reader.rows(Sample)) <= 101
+
+
+def test_a_row_that_no_database_takes_is_passed_over(tmp_path: Path) -> None:
+    rows = BackgroundWriter(SessionWriter(tmp_path), 0.01)
+    rows.add(sample(1))
+    rows.add(sample(2**70))
+    rows.add(sample(3))
+    reader = SessionReader(tmp_path / "session.db")
+    until(lambda: len(reader.rows(Sample)) == 2, "the others are written")
+    assert rows.unstorable == 1 and rows.failure is None
+    reader.close()
+    rows.close()

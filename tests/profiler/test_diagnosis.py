@@ -84,7 +84,7 @@ def test_a_report_comes_first_once_the_run_is_over() -> None:
     over = replace(LEVEL, mode="normal", end=RunFacts(exit_code=1, seconds=120.0), settled=True, report=REPORT)
     leak, ended = diagnose(over)
     assert leak.verdict is Verdict.LEAK
-    assert leak.sentence == "42.0 MiB in 11130 objects; most at open_session(Conn&) server.cpp:88: 41.0 MiB"
+    assert leak.sentence == "42.0 MiB in 11 130 objects; most at open_session(Conn&) server.cpp:88: 41.0 MiB"
     assert (ended.verdict, ended.sentence) == (
         Verdict.EXITED,
         "exit code 1 after 120 s (the checker's own code, for leaks)",
@@ -100,12 +100,12 @@ def test_a_report_of_an_older_run_stands_second_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("change", "verdict", "words"),
     [
-        ({"kind": LeakKind.NOT_FREED}, Verdict.NOT_FREED, "11130 objects"),
+        ({"kind": LeakKind.NOT_FREED}, Verdict.NOT_FREED, "11 130 objects"),
         ({"total_bytes": 0, "total_objects": 0}, Verdict.NO_LEAKS, "no proof"),
         ({"status": ReportStatus.TRUNCATED}, Verdict.LEAK, "the report is cut"),
         ({"status": ReportStatus.TRUNCATED, "total_bytes": 0, "total_objects": 0}, Verdict.NO_REPORT, "is cut"),
         ({"status": ReportStatus.NOT_RUN, "total_bytes": 0, "total_objects": 0}, Verdict.NO_REPORT, "did not run"),
-        ({"top_function": "", "top_location": ""}, Verdict.LEAK, "11130 objects"),
+        ({"top_function": "", "top_location": ""}, Verdict.LEAK, "11 130 objects"),
         ({"total_bytes": 0, "total_objects": 1}, Verdict.LEAK, "1 object"),
     ],
 )

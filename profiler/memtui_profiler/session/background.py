@@ -15,17 +15,22 @@ from memtui_profiler.session.writer import SessionWriter
 KEEP_ROWS = 500_000
 BATCH_ROWS = 5_000
 
+# What SQLite says of a value, as against what it says of the disk.
+UNSTORABLE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeError)
+
 
 class BackgroundWriter:
     """The recorder's end of a session database. Gives ids itself, as the only writer of a new database may.
 
     ``interval_s`` between commits may change at any time. ``failure`` says why the last commit did not work, None when it
-    did; its rows wait for the next, and past half a million of them every second waiting sample goes.
+    did; its rows wait for the next, and past half a million of them every second waiting sample goes. ``unstorable`` counts
+    rows that no database can take (a number too large, say) and that were passed over.
     """
 
     def __init__(self, writer: SessionWriter, interval_s: float) -> None:
         self.interval_s = interval_s
         self.failure: UserError | None = None
+        self.unstorable = 0
         self._writer = writer
         self._ids: Counter[type[Row]] = Counter()
         self._rows: list[Row] = []
@@ -50,6 +55,10 @@ class BackgroundWriter:
             if len(self._rows) >= BATCH_ROWS and self.failure is None:
                 self._wake.set()
         return identifier
+
+    def hurry(self) -> None:
+        """Commit now, in the writer's own time: somebody waits for what was just added."""
+        self._wake.set()
 
     def checkpoint(self) -> None:
         """After the next commit, fold the write-ahead log into the database."""
@@ -84,7 +93,12 @@ class BackgroundWriter:
 
     def _write(self, batch: list[Row]) -> None:
         for row in batch:
-            self._writer.add(row)
+            try:
+                self._writer.add(row)
+            except UNSTORABLE:
+                self.unstorable += (
+                    1  # no later attempt would store it either, and the rows behind it must not wait for it
+                )
         self._writer.commit()
 
     def _attempt(self, work: Callable[[], None]) -> bool:

@@ -24,7 +24,7 @@ CREATE TABLE run (                            -- one launch of the target; its n
   id INTEGER PRIMARY KEY, at_s REAL NOT NULL, pid INTEGER NOT NULL, executable TEXT NOT NULL,
   argv TEXT NOT NULL,                         -- JSON list
   cwd TEXT NOT NULL, mode TEXT NOT NULL,      -- the checker's mode, 'off' for none
-  release_rate REAL,                          -- what memtui set; NULL: nothing
+  release_rate REAL,                          -- what memtui or the user's environment set; NULL: nothing
   allocator TEXT NOT NULL,                    -- 'tcmalloc 2.10 preloaded', 'glibc malloc' ...
   environment TEXT NOT NULL,                  -- JSON object of what memtui set
   environment_names TEXT NOT NULL             -- JSON list: the names of all the rest, values stay with the user
