@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -17,14 +18,19 @@ sys.path[:0] = [str(ROOT / part) for part in ("tui", "parsers", "profiler")] + [
 os.environ.pop("NO_COLOR", None)
 
 from memtui.app import MemtuiApp  # noqa: E402 - the source roots come first
+from memtui.commands.demo import RECORDING  # noqa: E402
 from memtui.leaks.pane import LeakPane  # noqa: E402
+from memtui_profiler.session.writer import DATABASE  # noqa: E402
 from tests.fixtures.screens import Notebook, eventually, viewer  # noqa: E402
 from tests.fixtures.sessions import storyboard  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """``keys`` are pressed once everything is on the screen. ``live``: over a session that is still recorded."""
+    """``keys`` are pressed once everything is on the screen. ``live``: over a session that is still recorded.
+
+    ``demo``: over the recording of the bundled server that the wheel carries.
+    """
 
     name: str
     size: tuple[int, int] = (120, 40)
@@ -32,9 +38,11 @@ class Picture:
     live: bool = True
     ascii: bool = False
     light: bool = False
+    demo: bool = False
 
 
 PICTURES = (
+    Picture("demo", keys=("0",), live=False, demo=True),
     Picture("leaks", keys=("0",)),
     Picture("relaunch", keys=("0", "minus", "minus", "m", "3", "enter")),
     Picture("check-picker", keys=("0", "m", "d")),
@@ -58,6 +66,7 @@ async def draw(picture: Picture, folder: Path) -> str:
             return bool(panes) and panes[0].arrangement is not None and app.focused is not None and named
 
         await eventually(pilot, ready, "the first screen")
+        await pilot.pause()
         for key in picture.keys:
             await pilot.press(key)
             await pilot.pause()
@@ -70,8 +79,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         live, finished = storyboard(Path("live")), storyboard(Path("finished"), finished=True)
+        demo = Path("demo")
+        demo.mkdir()
+        shutil.copyfile(RECORDING, demo / DATABASE)
         for picture in PICTURES:
-            svg = asyncio.run(draw(picture, live if picture.live else finished))
+            svg = asyncio.run(draw(picture, demo if picture.demo else live if picture.live else finished))
             (target / f"{picture.name}.svg").write_text(svg, encoding="utf-8")
             sys.stdout.write(f"{target / picture.name}.svg\n")
     return 0
