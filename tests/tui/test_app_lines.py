@@ -117,6 +117,8 @@ def test_one_table_makes_bindings_help_and_readme() -> None:
     for key in KEYS:
         if key.help:
             assert f"| `{key.shown}` | {key.help} |" in table
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    assert table in readme
     assert [heading for heading, _ in help_sections()] == [context.value for context in Context]
     bound = bindings()
     assert len(bound) == sum(1 for key in KEYS if key.action)
