@@ -11,6 +11,7 @@ from memtui_parsers.leak_id import is_runtime_module
 from memtui_parsers.values import Frame, LeakKind, LeakReport, ReportStatus, RunFacts
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.trend import MIN_SPAN_S, SURE_SCORE, Trend, recent_trend
+from memtui_profiler.words import object_words, size_words
 
 # Level is what keeps within this band; what does not is judged once its swings could have repeated.
 LEVEL_SHARE = 0.05
@@ -20,8 +21,6 @@ WIDE_SPAN_S = 59.0
 NEWS_S = 300.0
 # What the heap checker ends a leaking program with, whatever that would have returned (FACTS.md).
 LEAK_EXIT_CODE = 1
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Verdict(Enum):
@@ -233,7 +232,7 @@ def _of_end(facts: DiagnosisInput, end: RunFacts) -> Diagnosis:
 
 def _of_report(report: ReportSummary, run: int) -> Diagnosis:
     whose = "" if report.run is None or report.run == run else f"run {report.run}: "
-    total = f"{size_words(report.total_bytes)} in {_objects(report.total_objects)}"
+    total = f"{size_words(report.total_bytes)} in {object_words(report.total_objects)}"
     evidence = (f"check {report.mode or 'unknown'}, {report.status.value}: {total}",)
     if report.status is ReportStatus.NOT_RUN:
         return Diagnosis(Verdict.NO_REPORT, f"{whose}the check did not run", "1", "why", evidence)
@@ -249,18 +248,5 @@ def _of_report(report: ReportSummary, run: int) -> Diagnosis:
     return Diagnosis(verdict, f"{whose}{total}{cut}{most}", "1", "show the leaks", evidence)
 
 
-def _objects(count: int) -> str:
-    return "1 object" if count == 1 else f"{count:,} objects".replace(",", " ")
-
-
 def _signed(bytes_per_s: float) -> str:
     return f"{'-' if bytes_per_s < 0 else '+'}{size_words(abs(bytes_per_s))}"
-
-
-def size_words(size_bytes: float) -> str:
-    """A size in a sentence: ``512 B``, ``0.4 MiB``, ``14.2 GiB``; from a tenth of a MiB on in MiB, as rates are read."""
-    figure, power = float(size_bytes), 0
-    while power < len(_UNITS) - 1 and figure >= (102.4 if power == 1 else 999.95):
-        figure /= 1024
-        power += 1
-    return f"{figure:.0f} B" if power == 0 else f"{figure:.1f} {_UNITS[power]}"

@@ -16,6 +16,7 @@ from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.session.background import BackgroundWriter
 from memtui_profiler.session.rows import ReportEnd, ReportNote, ReportRow, Row, SymbolsEnd
+from memtui_profiler.words import object_words, size_words
 
 RECORDER_LOG = "recorder.log"
 TIMEOUT_S = 300.0
@@ -91,7 +92,9 @@ class ReportIntake:
             intake.ended = True
             self._event(
                 EventKind.REPORT,
-                f"{row.total_bytes} bytes in {row.total_objects} objects" if row.total_objects else "no leaks found",
+                f"{size_words(row.total_bytes)} in {object_words(row.total_objects)}"
+                if row.total_objects
+                else "no leaks found",
                 report=row.report,
                 bytes=row.total_bytes,
                 objects=row.total_objects,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
-from memtui_profiler.diagnosis import DiagnosisInput, ReportSummary, Verdict, diagnose, size_words, summary_of
+from memtui_profiler.diagnosis import DiagnosisInput, ReportSummary, Verdict, diagnose, summary_of
+from memtui_profiler.words import size_words
 
 MIB = 1 << 20
 TIMES = tuple(n / 2 for n in range(241))

@@ -10,7 +10,7 @@ from memtui.leaks.model import LeakTable, build_table
 from memtui.leaks.names import function_name, place, program_index, title
 from memtui.leaks.state import notes_of
 from memtui_parsers.clean_text import clean
-from memtui_parsers.values import Frame, LeakRecord, LeakReport, ReportStatus
+from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, ReportStatus
 
 # file, line: the source line's text, None when there is no source.
 SourceOf = Callable[[str, int], str | None]
@@ -66,7 +66,17 @@ def summary(report: LeakReport, words: Look) -> str:
     size = max(report.total_bytes, sum(record.size_bytes for record in report.leaks))
     objects = max(report.total_objects, sum(record.objects for record in report.leaks))
     stacks = len(report.leaks)
-    return f"{prose(size)} leaked in {_counted(objects, 'object', words)} from {_counted(stacks, 'stack', words)} ({origin})"
+    counted = f"{_counted(objects, 'object', words)} from {_counted(stacks, 'stack', words)}"
+    return f"{prose(size)} {_verb(report)} {counted} ({origin})"
+
+
+_VERBS = {LeakKind.IN_USE: "in use in", LeakKind.GROWTH: "grown in", LeakKind.NOT_FREED: "not freed in"}
+
+
+def _verb(report: LeakReport) -> str:
+    """Memory in use is no leak, and neither is what a program keeps on purpose until it ends."""
+    kinds = {record.kind for record in report.leaks}
+    return _VERBS.get(next(iter(kinds)), "leaked in") if len(kinds) == 1 else "leaked in"
 
 
 def leak_line(record: LeakRecord) -> str:

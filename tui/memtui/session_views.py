@@ -40,16 +40,24 @@ class GraphFeed:
         limits = (Limit(f"{limit.source} limit", limit.limit_bytes),) if limit and limit.limit_bytes else ()
         return GraphState(
             series=state.series,
-            now_s=state.now_s,
+            now_s=_graph_end_s(state),
             wall_origin_s=state.identity.wall_origin_s,
             utc_offset_s=state.identity.utc_offset_s,
-            live=state.live,
+            live=state.running or (state.live and not state.finished),
             runs=tuple(map(_span, state.runs)),
             marks=self._marks,
             limits=limits,
             allocator=state.run.row.allocator.split()[0] if state.run and state.run.row.allocator else "",
             ascii=self._ascii,
         )
+
+
+def _graph_end_s(state: SessionState) -> float:
+    """The present, or once the target is gone the last moment there is something of: an empty graph would push it out of sight."""
+    run = state.run
+    if not state.live or run is None or run.end is None or not run.settled:
+        return state.now_s
+    return min(state.now_s, max(run.end.at_s, *(event.at_s for event in state.events[-1:])))
 
 
 def _span(run: RunView) -> RunSpan:

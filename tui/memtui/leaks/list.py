@@ -228,7 +228,8 @@ class LeakList(ScrollView, can_focus=True):
         row = self.scroll_offset.y + y - 1
         on_cursor = row == self.cursor
         if row < self._lead:
-            return self._strip(note_pieces(self._notes, width, self._look, cursor=on_cursor), on_cursor=on_cursor)
+            # The last column is the scroll bar's, and words must end before it.
+            return self._strip(note_pieces(self._notes, width - 1, self._look, cursor=on_cursor), on_cursor=on_cursor)
         position = row - self._lead
         if position == 0 and not len(arrangement):
             return self._strip([("   ", ""), (self._look.cut(self._hint, width - 3), "hint")], on_cursor=False)

@@ -62,8 +62,11 @@ def figures_line(state: SessionState, glyphs: Glyphs, width: int) -> Content:
     if state.limit is not None and state.limit.limit_bytes and detail is not None:
         parts += [gap, *_share(state, wide=wide)]
     line = Content.assemble(*parts)
-    if wide and detail is not None and detail.threads is not None and line.cell_length + 15 <= width:
-        line = line + Content.assemble(gap, (f"{detail.threads:>3}", "bold $strong"), (" threads", "$muted"))
+    # Memory that was there is worth reading after the end; threads that are gone are not.
+    threads = detail.threads if wide and state.running and detail is not None else None
+    if threads is not None and line.cell_length + 15 <= width:
+        words = " thread" if threads == 1 else " threads"
+        line = line + Content.assemble(gap, (f"{threads:>3}", "bold $strong"), (words, "$muted"))
     return line
 
 
