@@ -14,9 +14,10 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run memtui; returns its exit code: 0, 2 wrong usage, 3 cannot, 130 interrupted, and those of ``check``."""
-    from memtui import __version__, terminal
+    from memtui import __version__, mishap, terminal
 
     terminal.prepare_streams()
+    mishap.install()
     if not sys.platform.startswith("linux"):
         terminal.complain("needs Linux: it reads /proc: run it there, over SSH for example")
         return EXIT_UNAVAILABLE
@@ -48,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _record(words: Sequence[str]) -> int:
-    """The hidden command ``recorder DIR``: what daemonize.start_recorder() starts."""
+    """The hidden command ``recorder DIR``: what daemonize.start_recorder() starts. Its stderr is a log: whole tracebacks fit."""
+    sys.excepthook = sys.__excepthook__
     from pathlib import Path
 
     from memtui_profiler.recorder import main as record
