@@ -6,8 +6,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from memtui.report_text import format_report, leak_line, leak_lines, report_lines
-from memtui_parsers.values import LeakReport, ReportStatus
+from memtui_parsers.values import LeakKind, LeakReport, ReportStatus
 from tests.fixtures.leak_reports import SOURCE, frame, record, sample_report
 
 
@@ -58,6 +60,13 @@ def test_reports_without_leaks() -> None:
     assert lines(not_run) == [f"not checked {of}", "note: Killed by SIGTERM before the check."]
     truncated = replace(none, status=ReportStatus.TRUNCATED)
     assert lines(truncated)[1].startswith("note: The report was cut short")
+
+
+@pytest.mark.parametrize(("kind", "verb"), [(LeakKind.IN_USE, "in use in"), (LeakKind.GROWTH, "grown in")])
+def test_what_a_profile_lists_is_not_called_leaked(kind: LeakKind, verb: str) -> None:
+    report = sample_report(notes=())
+    report = replace(report, leaks=tuple(replace(leak, kind=kind) for leak in report.leaks))
+    assert lines(report)[0].startswith(f"42.7 MiB {verb} 11 130 objects from 5 stacks (")
 
 
 def test_one_of_a_thing_is_singular() -> None:

@@ -70,11 +70,11 @@ def summary(report: LeakReport, words: Look) -> str:
     return f"{prose(size)} {_verb(report)} {counted} ({origin})"
 
 
-_VERBS = {LeakKind.IN_USE: "in use in", LeakKind.GROWTH: "grown in", LeakKind.NOT_FREED: "not freed in"}
+_VERBS = {LeakKind.IN_USE: "in use in", LeakKind.GROWTH: "grown in"}
 
 
 def _verb(report: LeakReport) -> str:
-    """Memory in use is no leak, and neither is what a program keeps on purpose until it ends."""
+    """What a heap profile lists is in use, or has grown: nobody has checked whether it leaked."""
     kinds = {record.kind for record in report.leaks}
     return _VERBS.get(next(iter(kinds)), "leaked in") if len(kinds) == 1 else "leaked in"
 
