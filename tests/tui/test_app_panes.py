@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memtui.commands.report_session import write_report_session
 from memtui.panes import log_tail
 from memtui.panes.log_tail import LogTail
 from memtui.panes.output import OutputPane
@@ -132,3 +133,19 @@ async def test_the_output_pane_shows_what_is_printed_while_one_looks(tmp_path: P
         before = pane.row_count
         await eventually(pilot, lambda: pane.row_count > before, "the next line is read")
         assert "[00000]" in shown(), "new lines do not move what one reads"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_report_from_a_file_has_the_screen_to_itself(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Nobody watched a process, so an empty graph and a rate that nobody read would take the room of the leaks."""
+    profile = tmp_path / "server.0001.heap"
+    profile.write_bytes(b"heap profile: 1: 8 [ 1: 8] @ heapprofile\n1: 8 [1: 8] @ 0x10\n\nMAPPED_LIBRARIES:\n")
+    folder = tmp_path / "session"
+    folder.mkdir()
+    write_report_session(folder, profile, is_log=False)
+    app = viewer(folder)
+    async with app.run_test(size=size) as pilot:
+        await eventually(pilot, lambda: app.main.query("#leak-list"), "the report is shown")
+        assert not any(app.main.query_one(f"#{name}").display for name in ("upper", "figures", "verdicts"))
+        await pilot.press("z")
+        assert app.main.panes.display, "there is nothing to zoom, and nothing is lost by it"

@@ -201,12 +201,21 @@ def bindings(keys: Iterable[Key] = KEYS) -> list[BindingType]:
     ]
 
 
-def footer_keys(*, live: bool, tab: str, width: int) -> tuple[tuple[str, str], ...]:
-    """(key, words) for the footer, in their order, as many as fit in ``width`` columns; help and quit always stay."""
+# With a report alone on the screen there is no verdict to explain, and the pane has all of the screen.
+_BESIDE_GRAPH = ("why", "zoom-pane")
+
+
+def footer_keys(*, live: bool, tab: str, width: int, graph: bool = True) -> tuple[tuple[str, str], ...]:
+    """(key, words) for the footer, in their order, as many as fit in ``width`` columns; help and quit always stay.
+
+    ``graph`` False: a report alone is shown, so the keys of what is above it mean nothing.
+    """
     chosen = [
         k
         for k in sorted((k for k in KEYS if k.footer), key=lambda k: k.footer)
-        if (live or not k.needs_recorder) and (tab == "leaks" or k.context is not Context.LEAKS)
+        if (live or not k.needs_recorder)
+        and (tab == "leaks" or k.context is not Context.LEAKS)
+        and (graph or (k.context is not Context.GRAPH and k.id not in _BESIDE_GRAPH))
     ]
     pairs = [("-+" if k.id == "rate-up" else k.shown, k.words, k.footer >= 90) for k in chosen]
 

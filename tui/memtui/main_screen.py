@@ -41,6 +41,8 @@ WIDTHS = [(0, "-slim"), (FULL_COLUMNS, "-full"), (WIDE_COLUMNS, "-wide")]
 HEIGHTS = [(0, "-low"), (FULL_ROWS, "-high"), (TALL_ROWS, "-tall")]
 
 ZOOM_GRAPH, ZOOM_PANE = "-zoom-graph", "-zoom-pane"
+# A report from a file: nobody has watched a process, so there is nothing to draw and nothing to set.
+REPORT_ONLY = "-report-only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class MainScreen(Screen[None]):
 
     def toggle_zoom(self) -> None:
         """Give the graph or the pane, whichever has the keys, the whole screen; or take it back."""
+        if self.has_class(REPORT_ONLY):
+            return
         if self.zoomed:
             self.remove_class(ZOOM_GRAPH, ZOOM_PANE)
         else:
@@ -132,6 +136,8 @@ class MainScreen(Screen[None]):
     def show(self, showing: Showing) -> None:
         """Bring this up: the graph at every look, figures once a second or when more than figures has changed."""
         self._showing = showing
+        state = showing.state
+        self.set_class(not state.live and not state.runs and state.report is not None, REPORT_ONLY)
         self.graph.show(showing.graph)
         self.panes.show_state(showing.state, showing.report)
         self._show_lines(showing)
@@ -160,4 +166,4 @@ class MainScreen(Screen[None]):
         )
         self._verdicts.show(showing.verdicts)
         self._tabs.show(tabs(state), self.panes.active, aside=self.panes.caption, boxed=in_box)
-        self._footer.show(live=state.live, tab=self.panes.active)
+        self._footer.show(live=state.live, tab=self.panes.active, graph=not self.has_class(REPORT_ONLY))

@@ -33,18 +33,20 @@ class KeyFooter(Widget):
         super().__init__(id=id)
         self._live = True
         self._tab = "leaks"
+        self._graph = True
         self._ends: list[tuple[int, str]] = []
 
-    def show(self, *, live: bool, tab: str) -> None:
-        if (live, tab) != (self._live, self._tab):
-            self._live, self._tab = live, tab
+    def show(self, *, live: bool, tab: str, graph: bool) -> None:
+        if (live, tab, graph) != (self._live, self._tab, self._graph):
+            self._live, self._tab, self._graph = live, tab, graph
             self.refresh()
 
     def render(self) -> Content:
         parts: list[Part] = []
         used = 0
         self._ends = []
-        for key, words in footer_keys(live=self._live, tab=self._tab, width=self.content_size.width):
+        keys = footer_keys(live=self._live, tab=self._tab, width=self.content_size.width, graph=self._graph)
+        for key, words in keys:
             parts += [" ", (key, "bold $key"), (f" {words} ", "$foreground")]
             used += len(key) + len(words) + 3
             self._ends.append((used, key))
