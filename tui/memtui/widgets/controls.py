@@ -162,7 +162,8 @@ def _hint(pending: PendingControls, *, live: bool, running: bool, glyphs: Glyphs
     """What `r` would do now; lit up while something is pending."""
     if not live:
         return Content.styled("recorded" if column else " recorded", "$faint")
-    verb = "relaunch" if running else "launch again"
+    # "launch again" would take columns from the slider beside it.
+    verb = "relaunch" if running else "launch again" if column or not pending.changed else "launch"
     if not pending.changed:
         keys: list[Part] = [("  " if not column else ""), ("r", "bold $key"), (f" {verb}", "$muted")]
         if column and running:
