@@ -38,7 +38,7 @@ from memtui_profiler.stop import Progress, Step, advance, escalate
 from memtui_profiler.target_process import ExitStatus, TargetProcess
 
 COMMIT_WATCHED_S = 0.25
-COMMIT_ALONE_S = 1.0
+COMMIT_ALONE_S = 0.8  # a recorder that is killed loses less than a second
 SLOW_INTERVAL_S = 0.5
 SETTLING_INTERVAL_S = 0.05
 PATIENCE_S = (
