@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from memtui.commands.report_session import write_report_session
+from memtui.controller import SessionFollower
 from memtui.panes import log_tail
+from memtui.panes.events import EventsPane
 from memtui.panes.log_tail import LogTail
 from memtui.panes.output import OutputPane
+from memtui.screens.dialog import Reading
+from memtui.session_views import GraphFeed
+from memtui.widgets.line import Text
+from memtui_profiler.events import EventKind
 from memtui_profiler.pty_output import OUTPUT_LOG, TAILS
+from memtui_profiler.session.writer import SessionWriter
 from tests.fixtures.screens import Notebook, eventually, viewer
-from tests.fixtures.sessions import storyboard
+from tests.fixtures.sessions import END_S, STARTED, event, storyboard
 
 
 def append(path: Path, text: str | bytes) -> None:
@@ -149,3 +157,35 @@ async def test_a_report_from_a_file_has_the_screen_to_itself(tmp_path: Path, siz
         assert not any(app.main.query_one(f"#{name}").display for name in ("upper", "figures", "verdicts"))
         await pilot.press("z")
         assert app.main.panes.display, "there is nothing to zoom, and nothing is lost by it"
+
+
+async def test_an_event_too_long_for_its_row_is_read_in_full(tmp_path: Path) -> None:
+    words = f"the program brings jemalloc; {'memtui puts tcmalloc before it, ' * 5}which is the end"
+    folder = storyboard(tmp_path)
+    writer = SessionWriter(folder)
+    writer.add(event(END_S, 2, EventKind.REFUSED, words))
+    writer.commit()
+    writer.close()
+    app = viewer(folder, Notebook())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4")
+        pane = app.query_one(EventsPane)
+        await eventually(pilot, lambda: pane.row_count and pane.cursor == pane.row_count - 1, "the newest event is lit")
+        assert "enter: in full" in pane.render_line(0).text
+        await pilot.press("enter")
+        await eventually(pilot, lambda: isinstance(app.screen, Reading), "it is open")
+        assert words in str(app.screen.query_one(Text).render())
+        await pilot.press("escape")
+        assert app.screen is app.main
+
+
+def test_the_graph_stands_still_once_the_target_is_gone(tmp_path: Path) -> None:
+    """Were time to go on, what the run was like would leave the screen while one reads its report."""
+    follower = SessionFollower(storyboard(tmp_path, finished=True))
+    later = follower.poll(STARTED + END_S + 3600, live=True)
+    feed = GraphFeed(ascii=False)
+    shown = feed.state(later)
+    assert END_S <= shown.now_s < END_S + 1
+    assert not shown.live
+    running = feed.state(replace(later, runs=(*later.runs[:-1], replace(later.runs[-1], end=None, settled=False))))
+    assert running.live and running.now_s == later.now_s
