@@ -59,6 +59,17 @@ def test_the_list_says_what_leaked(home: Path, capsys: pytest.CaptureFixture[str
     assert "finished" in line and "42.7 MiB" in line and line.endswith("./rpc_server --port 9000")
 
 
+def test_a_live_session_is_as_old_as_its_start(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is recorded its file changes now and then, which would say nothing."""
+    sessions.storyboard(home / "20261123-100000-rpc_server-1", end_s=165.0)
+    monkeypatch.setattr(folders, "is_live", lambda _: True)
+    monkeypatch.setattr("time.time", lambda: sessions.STARTED + 7 * 60)
+    assert run_sessions(Sessions(())) == 0
+    assert "  7 min  " in capsys.readouterr().out
+
+
 def test_no_sessions_is_no_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_sessions(Sessions(())) == 0
     assert "memtui PROGRAM" in capsys.readouterr().out

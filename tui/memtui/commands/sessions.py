@@ -47,9 +47,10 @@ _HEADINGS = ("SESSION", "STATE", "SIZE", "AGE", "LEAKS", "TARGET")
 
 
 def _cells(session: SessionFolder) -> tuple[str, ...]:
-    leaks, target = _contents(session.path)
+    leaks, target, started = _contents(session.path)
     state = "live" if session.live else "finished"
-    age = age_words(time.time() - session.modified)
+    # Of what is over one wants to know when; what is live was written to a moment ago, and its start says more.
+    age = age_words(time.time() - (started if session.live and started else session.modified))
     return (session.name, state, figures.prose(session.size_bytes), age, leaks, target)
 
 
@@ -61,16 +62,21 @@ def age_words(seconds: float) -> str:
     return f"{int(seconds // 86400)} d"
 
 
-def _contents(folder: Path) -> tuple[str, str]:
-    """What leaked by the newest report, and the target's command line; ``?`` for a session that cannot be read."""
+def _contents(folder: Path) -> tuple[str, str, float]:
+    """What leaked by the newest report, the target's command line, and when it began in Unix time.
+
+    ``?`` and 0 for a session that cannot be read.
+    """
     try:
         with open_session(folder) as reader:
             reports = reader.rows(ReportEnd)
-            argv = json.loads(reader.meta().get("argv", "[]"))
+            meta = reader.meta()
+            argv = json.loads(meta.get("argv", "[]"))
+            started = float(meta.get("started", 0))
     except (UserError, ValueError):
-        return "?", "?"
+        return "?", "?", 0.0
     leaks = figures.prose(reports[-1].total_bytes) if reports else "-"
-    return leaks, clean(" ".join(map(str, argv)), 120)
+    return leaks, clean(" ".join(map(str, argv)), 120), started
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
