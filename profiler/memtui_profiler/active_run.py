@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from memtui_profiler.checkers import heapcheck
 from memtui_profiler.collect_request import CollectRequest
+from memtui_profiler.errors import UserError
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.limits import Limit, MemoryLimits
 from memtui_profiler.maps_log import MapsLog
-from memtui_profiler.pty_output import STDERR_LOG, OutputLog, open_terminal, read_available
+from memtui_profiler.pty_output import STDERR_LOG, OutputLog, Terminal, open_terminal, read_available
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.run_end import Ended, Source
 from memtui_profiler.sampling import Detail, ProcessSampler
@@ -54,37 +56,42 @@ class ActiveRun:
         self.stopped_by_memtui = False
         self.followed = False
         self.last_limit: Limit | None = None
-        stdout, stderr = open_terminal(), open_terminal()
-        # Opened before the start and in the same thread: it follows the children that this thread makes from here on.
-        self._mmap_events = _follow_mmaps() if self.checked else None
-        try:
-            self.process = TargetProcess.start(plan, stdout, stderr, inherit_stdin=inherit_stdin)
-        except BaseException:
-            _close(stdout.master, stderr.master)
+        # What can fail comes before the start, and goes again when it does: no target runs that nobody records.
+        with contextlib.ExitStack() as opened:
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.output = opened.enter_context(contextlib.closing(OutputLog(folder)))
+                stdout, stderr = _terminal(opened), _terminal(opened)
+            except OSError as error:
+                raise UserError(
+                    f"cannot start run {number}", str(error), "see to the disk and start it again"
+                ) from error
+            # In the same thread as the start: it follows the children that this thread makes from here on.
+            self._mmap_events = _follow_mmaps() if self.checked else None
             if self._mmap_events is not None:
-                self._mmap_events.close()
-            raise
-        finally:
-            _close(stdout.slave, stderr.slave)
+                opened.callback(self._mmap_events.close)
+            try:
+                self.process = TargetProcess.start(plan, stdout, stderr, inherit_stdin=inherit_stdin)
+            finally:
+                _close(stdout.slave, stderr.slave)
+            opened.pop_all()
         self.streams = [Stream(stdout.master, False), Stream(stderr.master, True)]
-        self.output = OutputLog(folder)
         self._next_detail_s = 0.0
         self._dump_seen_bytes = 0
         self._cpu_seen_s = 0.0
-        self._attach(self.process.pid)
-
-    def _attach(self, pid: int) -> None:
-        self.sampler = ProcessSampler(pid)
-        self.limits = MemoryLimits(pid)
-        self._maps = MapsLog(pid, self.folder)
+        self.sampler = ProcessSampler(self.process.pid)
+        self.limits = MemoryLimits(self.process.pid)
+        self._maps = MapsLog(self.process.pid)
 
     def follow(self, process: TargetProcess) -> None:
         """Go on with another process as the target's main one. Raises ProcessLookupError when it is gone already."""
+        sampler = ProcessSampler(process.pid)
         self.process.close()
         self.sampler.close()
-        self.process = process
+        self.process, self.sampler = process, sampler
         self.followed = True
-        self._attach(process.pid)
+        self.limits = MemoryLimits(process.pid)
+        self._maps.follow(process.pid)
 
     @property
     def checked(self) -> bool:
@@ -175,6 +182,8 @@ class ActiveRun:
 
     def drain(self, stream: Stream) -> bool:
         """Move what is there into the log; True once the stream has ended."""
+        if stream not in self.streams:
+            return False  # closed by what came before it in the same turn of the loop
         data, ended = read_available(stream.master)
         if data:
             self.output.write(data, stderr=stream.stderr)
@@ -192,6 +201,7 @@ class ActiveRun:
         self.sampler.close()
         self.process.close()
         if self._mmap_events is not None:
+            self._mmap_events.update(self.process.pid)  # what came and went since the last sample
             self._mmap_events.close()
 
 
@@ -199,6 +209,12 @@ def _follow_mmaps() -> MmapEvents | None:
     from memtui_profiler.mmap_events import MmapEvents
 
     return MmapEvents.open()
+
+
+def _terminal(opened: contextlib.ExitStack) -> Terminal:
+    terminal = open_terminal()
+    opened.callback(os.close, terminal.master)
+    return terminal
 
 
 def _close(*descriptors: int) -> None:

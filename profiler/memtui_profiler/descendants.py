@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-DESCENDANTS_LIMIT = 4096
+DESCENDANTS_LIMIT = 2048  # what can be looked at in a tenth of a second
 PROC = Path("/proc")
 
 
@@ -25,12 +25,12 @@ def children_of(pid: int, *, proc: Path = PROC) -> list[int]:
 
 
 def descendants_of(pid: int, *, proc: Path = PROC) -> tuple[int, ...]:
-    """All processes below ``pid``, parents before children; the first 4096 of a fork bomb."""
+    """All processes below ``pid``, parents before children; the first 2048 of a fork bomb."""
     found: dict[int, None] = {}
     waiting = [pid]
     while waiting and len(found) < DESCENDANTS_LIMIT:
         for child in children_of(waiting.pop(), proc=proc):
-            if child not in found:
+            if child not in found and len(found) < DESCENDANTS_LIMIT:
                 found[child] = None
                 waiting.append(child)
     return tuple(found)

@@ -9,19 +9,22 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-MAPS_LOG = "maps.log"
 INTERVAL_S = 0.2
 COST_SHARE = 0.01
 LINES_LIMIT = 20_000
 
 
 class MapsLog:
-    """Appends each executable, file-backed line of /proc/PID/maps the first time it is seen."""
+    """Keeps each executable, file-backed line of /proc/PID/maps, in memory: no disk can be too full for it."""
 
-    def __init__(self, pid: int, folder: Path, *, proc: Path = Path("/proc")) -> None:
-        self._maps = proc / str(pid) / "maps"
-        self._log = folder / MAPS_LOG
-        self._seen: set[bytes] = set()
+    def __init__(self, pid: int, *, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+        self._seen: dict[bytes, None] = {}
+        self.follow(pid)
+
+    def follow(self, pid: int) -> None:
+        """Go on with another process; what the first had mapped stays."""
+        self._maps = self._proc / str(pid) / "maps"
         self._text = b""
         self.next_s = 0.0
 
@@ -39,19 +42,12 @@ class MapsLog:
         if text == self._text:
             return
         self._text = text
-        fresh = [
-            line
-            for line in text.splitlines()
-            if b"/" in line and line not in self._seen and line.split(b" ", 2)[1][2:3] == b"x"
-        ]
-        if fresh and len(self._seen) < LINES_LIMIT:
-            self._seen.update(fresh)
-            with self._log.open("ab") as log:
-                log.write(b"".join(line + b"\n" for line in fresh))
+        for line in text.splitlines():
+            if len(self._seen) >= LINES_LIMIT:
+                return
+            if b"/" in line and line.split(b" ", 2)[1][2:3] == b"x":
+                self._seen[line] = None
 
     def lines(self) -> list[str]:
         """All that was seen, oldest first."""
-        try:
-            return self._log.read_text("utf-8", "surrogateescape").splitlines()
-        except FileNotFoundError:
-            return []
+        return [line.decode("utf-8", "surrogateescape") for line in self._seen]

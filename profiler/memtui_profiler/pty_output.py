@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import termios
 import tty
 from collections import deque
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 HEAD_BYTES = 16 << 20
@@ -63,6 +65,16 @@ def read_available(master: int) -> tuple[bytes, bool]:
     return b"".join(chunks), False
 
 
+def create_regular(path: Path) -> FileIO:
+    """Open for writing, empty, without following a link or waiting for a FIFO that a target has put there. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    file = FileIO(os.open(path, flags, 0o600), "wb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
 class OutputLog:
     """Keeps the first 16 MiB of a run's output and, of the rest, the last 32 to 64 MiB in two files that take turns.
 
@@ -72,7 +84,7 @@ class OutputLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file = open(folder / OUTPUT_LOG, "ab", buffering=0)  # noqa: SIM115 - lives as long as the run
+        self._file = create_regular(folder / OUTPUT_LOG)
         self._room = HEAD_BYTES
         self._turn = -1
         self._segment_bytes = [0, 0]
@@ -105,7 +117,7 @@ class OutputLog:
         self._turn = (self._turn + 1) % 2
         self.dropped_bytes += self._segment_bytes[self._turn]
         self._segment_bytes[self._turn] = 0
-        self._file = open(self._folder / TAILS[self._turn], "wb", buffering=0)  # noqa: SIM115
+        self._file = create_regular(self._folder / TAILS[self._turn])
         self._room = SEGMENT_BYTES
 
     def _keep_stderr(self, data: bytes) -> None:
@@ -123,9 +135,10 @@ class OutputLog:
 
     def close(self) -> None:
         """Close, leaving stderr's head and tail in a file of their own for the collector."""
-        self._file.close()
         try:
-            (self._folder / STDERR_LOG).write_bytes(self.stderr())
+            self._file.close()
+            with create_regular(self._folder / STDERR_LOG) as file:
+                file.write(self.stderr())
         except OSError as error:
             self.failure = error
 

@@ -89,3 +89,23 @@ def test_a_full_disk_costs_the_output_alone(tmp_path: Path) -> None:
     assert log.failure is not None and log.failure.errno == 28
     assert log.dropped_bytes == 4
     assert log.stderr() == b"lost"
+
+
+def test_what_a_target_puts_in_the_way_is_neither_followed_nor_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pty_output, "HEAD_BYTES", 10)
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    run = tmp_path / "run"
+    run.mkdir()
+    os.mkfifo(run / "output.tail.0")
+    (run / "output.tail.1").symlink_to(victim)
+    (run / "stderr.log").symlink_to(victim)
+    log = OutputLog(run)
+    log.write(b"0123456789 and more", stderr=True)
+    log.write(b"and more", stderr=True)
+    log.close()
+    assert (run / "output.log").read_bytes() == b"0123456789"
+    assert victim.read_text() == "untouched"
+    assert log.dropped_bytes == len(b" and more" + b"and more")

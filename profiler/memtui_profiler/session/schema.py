@@ -7,7 +7,7 @@ Keys of meta: ``memtui`` (version), ``started`` (Unix time of second 0, decimal)
 ``utc_offset`` (seconds east of UTC where it was recorded), ``argv`` (JSON list), ``cwd``, ``host``, ``sample_hz``,
 ``page_bytes``, ``recorder_pid``, ``request`` (JSON LaunchRequest without the values of the user's --env).
 Files of run N: ``runs/N/output.log`` (raw, the first 16 MiB), then ``output.tail.0`` and ``output.tail.1`` (the ring after
-it; memtui_profiler.pty_output.output_files() gives them in order), ``stderr.log``, ``maps.log``, the dumps.
+it; memtui_profiler.pty_output.output_files() gives them in order), ``stderr.log``, the dumps.
 """
 
 from __future__ import annotations
