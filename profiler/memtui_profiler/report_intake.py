@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,14 +21,18 @@ from memtui_profiler.words import object_words, size_words
 
 RECORDER_LOG = "recorder.log"
 TIMEOUT_S = 300.0
+AT_WORK = (
+    2  # a run may leave hundreds of dumps (mode local, children): all at once would take the machine from the target
+)
 
 
 @dataclass(slots=True)
 class Intake:
     """One report on its way: what it is of, and how much of it is here."""
 
-    job: CollectorJob
+    request: CollectRequest
     run: int
+    job: CollectorJob
     deadline_s: float
     ended: bool = False
     symbolized: bool = False
@@ -49,6 +54,7 @@ class ReportIntake:
         self._folder = folder
         self._now_s = now_s
         self._event = event
+        self._waiting: deque[tuple[CollectRequest, int]] = deque()
         self._intakes: list[Intake] = []
 
     @property
@@ -56,10 +62,11 @@ class ReportIntake:
         return {intake.job.pid for intake in self._intakes}
 
     def busy_with(self, run: int) -> bool:
-        return any(intake.run == run for intake in self._intakes)
+        runs = (*(intake.run for intake in self._intakes), *(waiting for _, waiting in self._waiting))
+        return run in runs
 
     def start(self, request: CollectRequest, run: int, origin: str) -> None:
-        """Collect one dump. ``request.report`` is filled in here."""
+        """Collect one dump, as soon as its turn comes. ``request.report`` is filled in here."""
         report = self._rows.add(
             ReportRow(
                 at_s=self._now_s(),
@@ -71,18 +78,34 @@ class ReportIntake:
                 path=request.dump or request.log or "",
             )
         )
-        with (self._folder / RECORDER_LOG).open("ab") as log:
-            job = CollectorJob(replace(request, report=report), self._folder, log.fileno())
-        intake = Intake(job, run, self._now_s() + TIMEOUT_S)
-        self._intakes.append(intake)
-        self._selector.register(job.descriptor, selectors.EVENT_READ, partial(self._read, intake))
+        self._waiting.append((replace(request, report=report), run))
+        self._next()
+
+    def _next(self) -> None:
+        while self._waiting and len(self._intakes) < AT_WORK:
+            request, run = self._waiting.popleft()
+            try:
+                with (self._folder / RECORDER_LOG).open("ab") as log:
+                    job = CollectorJob(request, self._folder, log.fileno())
+            except OSError as error:
+                self._fail(request, UserError("the report cannot be read", str(error), "its dump stays where it is"))
+                self._end(request, ended=False, symbolized=False)
+                continue
+            intake = Intake(request, run, job, self._now_s() + TIMEOUT_S)
+            self._intakes.append(intake)
+            self._selector.register(job.descriptor, selectors.EVENT_READ, partial(self._read, intake))
 
     def _read(self, intake: Intake) -> None:
-        for row in intake.job.read():
-            if isinstance(row, WorkerFailure):
-                self._fail(intake, UserError(row.what, row.why, row.todo))
-            else:
-                self._add(intake, row)
+        try:
+            for row in intake.job.read():
+                if isinstance(row, WorkerFailure):
+                    self._fail(intake.request, UserError(row.what, row.why, row.todo))
+                else:
+                    self._add(intake, row)
+        except ValueError as error:  # what came is no row: nothing behind it can be read either
+            self._fail(intake.request, UserError("the report is not whole", str(error), f"see {RECORDER_LOG}"))
+            self._finish(intake)
+            return
         if intake.job.done:
             self._finish(intake)
 
@@ -105,22 +128,27 @@ class ReportIntake:
             intake.symbolized = True
         self._rows.add(row)
 
-    def _fail(self, intake: Intake, error: UserError) -> None:
+    def _fail(self, request: CollectRequest, error: UserError) -> None:
         self._event(EventKind.FAILED, str(error), verb="report", **error.fields())
-        self._rows.add(ReportNote(report=intake.job.request.report, text=f"{error.what}: {error.why}"))
+        self._rows.add(ReportNote(report=request.report, text=f"{error.what}: {error.why}"))
 
     def _finish(self, intake: Intake) -> None:
         """Whatever happened to the collector, the report gets an end: what came before stays and is shown."""
         self._intakes.remove(intake)
         self._selector.unregister(intake.job.descriptor)
         intake.job.close()
-        report, now_s = intake.job.request.report, self._now_s()
         if not (intake.ended and intake.symbolized):
-            self._fail(intake, UserError("the report is not whole", "its reader ended early", f"see {RECORDER_LOG}"))
-        if not intake.ended:
+            why = "its reader ended early"
+            self._fail(intake.request, UserError("the report is not whole", why, f"see {RECORDER_LOG}"))
+        self._end(intake.request, ended=intake.ended, symbolized=intake.symbolized)
+        self._next()
+
+    def _end(self, request: CollectRequest, *, ended: bool, symbolized: bool) -> None:
+        report, now_s = request.report, self._now_s()
+        if not ended:
             status = ReportStatus.TRUNCATED.value
             self._rows.add(ReportEnd(at_s=now_s, report=report, status=status, total_bytes=0, total_objects=0))
-        if not intake.symbolized:
+        if not symbolized:
             self._rows.add(SymbolsEnd(at_s=now_s, report=report))
 
     def expire(self) -> None:
@@ -129,5 +157,10 @@ class ReportIntake:
             self._finish(intake)
 
     def close(self) -> None:
+        while self._waiting:
+            request, _ = self._waiting.popleft()
+            why = "the recorder ended before its turn came"
+            self._fail(request, UserError("the report was not read", why, "its dump stays: `memtui open` reads it"))
+            self._end(request, ended=False, symbolized=False)
         for intake in list(self._intakes):
             self._finish(intake)

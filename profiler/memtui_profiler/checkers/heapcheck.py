@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -134,12 +135,14 @@ def all_dumps(folder: Path) -> list[Dump]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 matched = _DUMP.fullmatch(entry.name)
-                if matched:
+                if not matched:
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # one that goes meanwhile must not hide the others
                     facts = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(facts.st_mode):
                         dump = Dump(Path(entry.path), int(matched["pid"]), matched["checker"])
                         found.append((facts.st_mtime_ns, dump))
-    except FileNotFoundError:
+    except OSError:  # the folder itself is gone, or no folder any more
         return []
     return [dump for _, dump in sorted(found, key=lambda item: (item[0], item[1].path))]
 
