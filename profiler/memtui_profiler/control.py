@@ -20,6 +20,7 @@ from memtui_profiler.errors import UserError
 from memtui_profiler.session.folders import CONTROL_SOCKET
 
 LINE_LIMIT_BYTES = 64 << 10
+READS_A_TURN = 16  # a side that never stops talking must not keep the other from its work
 BACKLOG_LIMIT_BYTES = 1 << 20
 
 
@@ -45,7 +46,7 @@ class Lines:
 
     def receive(self) -> list[dict[str, Any]]:
         """The whole messages that have arrived."""
-        while not self.closed:
+        for _ in range(READS_A_TURN):
             try:
                 chunk = self.connection.recv(1 << 16)
             except BlockingIOError:
@@ -54,9 +55,11 @@ class Lines:
                 chunk = b""
             if not chunk:
                 self.closed = True
+                break
             self._incoming += chunk
             if len(self._incoming) > LINE_LIMIT_BYTES and b"\n" not in self._incoming:
                 self.closed = True
+                break
         *lines, rest = self._incoming.split(b"\n")
         self._incoming = bytearray(rest)
         messages = []
@@ -142,7 +145,7 @@ class ControlServer:
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except BlockingIOError:
+        except OSError:  # it left again, or no descriptor is free: the next one may find one
             return
         client = Client(Lines(connection))
         self.clients.append(client)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from memtui_profiler.checkers import heapcheck
+from memtui_profiler.errors import UserError
 from memtui_profiler.preflight import Preflight, preflight, require
-from memtui_profiler.request import LaunchRequest, format_rate
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, LaunchRequest, format_rate
 from memtui_profiler.target import Target, resolve_target
 
 
@@ -28,6 +30,12 @@ def plan_launch(
     request: LaunchRequest, *, mode: str, release_rate: float | None, dump_folder: Path, inherited: Mapping[str, str]
 ) -> LaunchPlan:
     """Plan one launch of the request's target with this mode and rate. Raises UserError when it cannot work, and says why."""
+    if mode not in (CHECK_OFF, *HEAPCHECK_MODES):
+        raise UserError(
+            f"no check {mode[:40]}", "there is no such mode", f"one of {', '.join(HEAPCHECK_MODES)}, or off"
+        )
+    if release_rate is not None and not (math.isfinite(release_rate) and release_rate >= 0):
+        raise UserError(f"no release rate {release_rate:g}", "it is no rate", "give a number from 0 to 10")
     heapcheck.conflicts(request.environment, mode, release_rate)
     users = {**inherited, **request.environment}
     target = resolve_target(request.argv, request.cwd, users.get("PATH"))

@@ -28,7 +28,7 @@ class Orphans:
     def stop_group(self, group: int | None, *, excluding: Collection[int]) -> None:
         """SIGTERM for what a stopped target left behind in its own process group."""
         for pid in self.alive(excluding=excluding):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 if group is not None and os.getpgid(pid) == group:
                     os.kill(pid, signal.SIGTERM)
 

@@ -92,7 +92,8 @@ class TargetProcess:
         return ExitStatus(signal=result.si_status)
 
     def send(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        """Nothing happens when it is gone, or has become another user's (a target run through sudo)."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             signal.pidfd_send_signal(self.pidfd, number)
 
     def send_group(self, number: int) -> None:
