@@ -308,6 +308,17 @@ def test_the_terminals_of_this_machine_have_tmux_256color() -> None:
     assert has_terminfo("tmux-256color")
 
 
+def test_quitting_says_what_the_last_report_found(screen: Screen) -> None:
+    server = leaky.build("server")
+    screen.memtui("--check", "draconian", "--on-exit", "stop", server.path, "clean")
+    screen.wait_for("running", "q quit")
+    screen.keys("q")
+    assert screen.exit_code(deadline_s=60) == 0
+    shown = screen.screen()
+    assert "not freed: " in shown
+    assert f"memtui resume {screen.folder.name}" in "".join(shown.split("\n"))
+
+
 def test_a_script_says_that_its_interpreter_is_the_target(screen: Screen) -> None:
     screen.memtui(leaky.build("script").path)
     screen.wait_for("1 Leaks")

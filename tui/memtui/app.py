@@ -165,8 +165,14 @@ class MemtuiApp(App[str]):
             self.pending = following(self.pending if before is not None else None, run)
         self._ask_for_report()
         self._show_state()
-        if self._quitting and self.state.finished:
+        if self._quitting and self.state.finished and self._report_is_read:
             self.exit(ENDED)
+
+    @property
+    def _report_is_read(self) -> bool:
+        """Whether the newest report, if there is one, has been read whole: what it says is the last thing to be told."""
+        newest = self.state.report
+        return newest is None or (self._report is not None and self._report[0] == newest.id)
 
     def _show_state(self) -> None:
         if self.screen_stack:

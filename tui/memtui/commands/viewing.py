@@ -9,6 +9,7 @@ from pathlib import Path
 from memtui import terminal
 from memtui.charset import is_utf8, original_environment, prefers_light
 from memtui_parsers.clean_text import clean
+from memtui_profiler.session.folders import sessions_root
 
 
 def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None) -> int:
@@ -24,6 +25,11 @@ def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None) -> int
     app = MemtuiApp(folder, ascii=ascii or not is_utf8(environment), light=prefers_light(environment), on_exit=on_exit)
     if app.run() == "left":
         sys.stdout.write(f"The target runs on. To come back: memtui resume {clean(folder.name)}\n")
+    elif folder.parent == sessions_root():
+        # The screen closes when the target is gone: what it found in its last second would never be seen.
+        for found in app.state.diagnoses:
+            sys.stdout.write(f"{found.word.lower()}: {clean(found.sentence)}\n")
+        sys.stdout.write(f"To look again: memtui resume {clean(folder.name)}\n")
     return app.return_code or 0
 
 
