@@ -152,8 +152,6 @@ class ActiveRun:
     def ended(self, status: ExitStatus, *, follow_children: bool) -> Ended:
         """All there is to conclude from, once the last process of the run has ended."""
         killed = status.signal == signal.SIGKILL and not self.stopped_by_memtui
-        if self._mmap_events is not None:
-            self._mmap_events.update(self.process.pid)  # what came and went after the last sample
         return Ended(
             pid=self.process.pid,
             mode=self.plan.mode,

@@ -6,6 +6,7 @@ process (collector_job.py). One turn of the loop takes well under a tenth of a s
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -67,6 +68,7 @@ class Recorder:
         self._runs = 0
         self._relaunch: tuple[Command, LaunchPlan] | None = None
         self._settling: set[int] = set()
+        self._left_before: frozenset[int] = frozenset()  # by earlier runs: no later one goes on in them
         self._next_sample_s = 0.0
         self._next_slow_s = 0.0
         self._quiet_since_s = 0.0
@@ -95,10 +97,11 @@ class Recorder:
         """Start the next run. Raises UserError when it does not start."""
         number = self._runs + 1
         run_folder = self.folder / "runs" / str(number)
-        run_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        left_before = frozenset(self.orphans.alive(excluding=self.intake.pids))
         run = ActiveRun(
             number, plan, run_folder, self.now_s(), inherit_stdin=self.request.inherit_stdin and number == 1
         )
+        self._left_before = left_before
         self._runs = number
         self.run = run
         self.rows.add(run_row(run, self._inherited))
@@ -152,10 +155,14 @@ class Recorder:
 
     def _ask_relaunch(self, command: Command) -> None:
         mode, rate = command.args.get("mode"), command.args.get("release_rate")
-        if not isinstance(mode, str) or not (rate is None or isinstance(rate, int | float)):
+        try:
+            release_rate = None if rate is None else float(rate)
+        except (TypeError, ValueError, OverflowError):
+            mode = None
+        if not isinstance(mode, str):
             raise UserError("cannot relaunch", "the command is malformed", "update both sides of memtui")
         # Planned before the old run is touched: what cannot start must not cost what runs.
-        plan = self.plan(mode, None if rate is None else float(rate))
+        plan = self.plan(mode, release_rate)
         if self._relaunch is not None:
             self._relaunch[0].fail(UserError("relaunch replaced", "another was asked for meanwhile", "nothing to do"))
         self._relaunch = (command, plan)
@@ -167,6 +174,9 @@ class Recorder:
     def _ask_stop(self, command: Command) -> None:
         if self.run is None:
             raise UserError("cannot stop", "the target has ended", "r launches it again")
+        if self._relaunch is not None:
+            self._relaunch[0].fail(UserError("relaunch dropped", "a stop was asked for meanwhile", "r relaunches"))
+            self._relaunch = None
         self._begin_stop()
         command.succeed(pid=self.run.process.pid)
 
@@ -217,9 +227,14 @@ class Recorder:
         # The row stands before the signal: a target that dies of it at once must not be recorded as dying unasked.
         self.event(EventKind.STOPPING, f"pid {run.process.pid}, {words[step]}", step=step.value, pid=run.process.pid)
         if step is Step.TERM:
-            run.process.send(signal.SIGTERM)
+            permitted = run.process.send(signal.SIGTERM)
         else:
-            run.process.send_group(signal.SIGTERM if step is Step.TERM_GROUP else signal.SIGKILL)
+            permitted = run.process.send_group(signal.SIGTERM if step is Step.TERM_GROUP else signal.SIGKILL)
+        if not permitted:
+            error = UserError(
+                f"cannot stop pid {run.process.pid}", "it has become another user's", "stop it as that user"
+            )
+            self.event(EventKind.FAILED, str(error), verb="stop", **error.fields())
 
     def _dumps(self, run: ActiveRun) -> list[Path]:
         return heapcheck.dumps(run.folder, run.process.pid)
@@ -242,7 +257,7 @@ class Recorder:
 
     def _follow(self, run: ActiveRun) -> bool:
         """A daemon's launcher ends with 0 and leaves the server behind: it became our child, so go on with it."""
-        for pid in self.orphans.alive(excluding=self.intake.pids):
+        for pid in self.orphans.alive(excluding=self.intake.pids | self._left_before):
             try:
                 process = TargetProcess.adopt(pid)
                 run.follow(process)
@@ -313,7 +328,8 @@ class Recorder:
         while not self._finished():
             due_s = min(self._next_sample_s if self.run else self._next_slow_s, self._next_slow_s)
             for key, _ in self.selector.select(max(0.0, due_s - self.now_s())):
-                key.data()
+                if self.selector.get_map().get(key.fd) is key:  # what came before it in this turn may have closed it
+                    key.data()
             now_s = self.now_s()
             if self.run is not None and now_s >= self._next_sample_s:
                 self._sample(self.run, now_s)
@@ -371,13 +387,15 @@ class Recorder:
         self._leave = True
 
     def close(self) -> None:
-        if self.run is not None:
-            self.event(EventKind.NOTE, "the recorder was told to end; the target goes on, unwatched")
-            self.run.close()
-        self.intake.close()
-        self.control.close()
-        self.rows.close()
-        os.close(self._lock)
+        """Let go of everything; whatever fails on the way, what was recorded is written."""
+        with contextlib.ExitStack() as last:
+            last.callback(os.close, self._lock)
+            last.callback(self.rows.close)
+            last.callback(self.control.close)
+            last.callback(self.intake.close)
+            if self.run is not None:
+                self.event(EventKind.NOTE, "the recorder was told to end; the target goes on, unwatched")
+                last.callback(self.run.close)
 
 
 def main(folder: Path) -> int:

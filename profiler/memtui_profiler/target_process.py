@@ -91,17 +91,22 @@ class TargetProcess:
             return ExitStatus(exit_code=result.si_status)
         return ExitStatus(signal=result.si_status)
 
-    def send(self, number: int) -> None:
-        """Nothing happens when it is gone, or has become another user's (a target run through sudo)."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+    def send(self, number: int) -> bool:
+        """False when it may not be signalled, because it has become another user's (a target run through sudo)."""
+        try:
             signal.pidfd_send_signal(self.pidfd, number)
+        except PermissionError:
+            return False
+        except ProcessLookupError:
+            pass  # gone already, which is what was wanted
+        return True
 
-    def send_group(self, number: int) -> None:
-        """Signal the whole group, and the process itself, should it have left the group."""
+    def send_group(self, number: int) -> bool:
+        """Signal the whole group, and the process itself, should it have left the group; False as for send()."""
         if self.group is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, number)
-        self.send(number)
+        return self.send(number)
 
     def close(self) -> None:
         os.close(self.pidfd)

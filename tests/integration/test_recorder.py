@@ -259,3 +259,35 @@ def test_the_shell_sees_no_process_of_ours_left(tmp_path: Path) -> None:
             lambda: subprocess.run(["pgrep", "-g", str(group)], capture_output=True).returncode == 1,
             "what the target left in its group is stopped too",
         )
+
+
+def test_a_stop_that_is_asked_for_during_a_relaunch_wins(tmp_path: Path) -> None:
+    with record(tmp_path, "sh", "-c", "trap '' TERM; while :; do sleep 1; done") as live:
+        until(lambda: live.samples(), "it runs")
+        relaunch = live.control.send("relaunch", mode="off", release_rate=None)
+        assert live.ask("stop").ok
+        assert live.ask("kill").ok
+        live.settled(1)
+        assert len(live.runs()) == 1
+        assert relaunch == 2  # its refusal came between the two answers
+
+
+@pytest.mark.parametrize("rate", [int("9" * 400), "3", [1], True])
+def test_a_relaunch_with_what_is_no_rate_is_refused_and_recording_goes_on(tmp_path: Path, rate: object) -> None:
+    with record(tmp_path, "sleep", "60") as live:
+        reply = live.ask("relaunch", mode="no-such-mode", release_rate=rate)
+        assert not reply.ok
+        seen = len(live.samples())
+        until(lambda: len(live.samples()) > seen, "samples go on")
+        assert is_alive(live.launched.pid)
+
+
+def test_what_an_earlier_run_left_behind_is_not_followed_as_a_later_one(tmp_path: Path) -> None:
+    flag = tmp_path / "second"
+    script = f"if [ -e {flag} ]; then exit 0; fi; touch {flag}; setsid sleep 60 & sleep 60"
+    with record(tmp_path, "sh", "-c", script) as live:
+        until(flag.exists, "the first run has left a process")
+        assert live.ask("relaunch", mode="off", release_rate=None).ok
+        end = live.end(2)
+        assert end.exit_code == 0
+        assert not [row for row in live.reader.rows(Followed) if row.run == 2]

@@ -104,7 +104,7 @@ class BackgroundWriter:
     def _attempt(self, work: Callable[[], None]) -> bool:
         try:
             work()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, MemoryError) as error:
             self.failure = UserError(
                 "cannot write the session",
                 str(error),
