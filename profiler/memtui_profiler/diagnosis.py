@@ -168,7 +168,8 @@ def _of_level(facts: DiagnosisInput, trend: Trend, evidence: tuple[str, ...]) ->
         if abs(trend.score) >= SURE_SCORE:
             return Diagnosis(Verdict.LOOKING, f"{moves}; whether that goes on is not clear yet", evidence=evidence)
         return Diagnosis(Verdict.LEVEL, f"{moves}, with no trend in {trend.span_s:.0f} s", evidence=evidence)
-    still = f"stays at {size_words(now)}, within {size_words(spread_bytes)} for {level_s:.0f} s"
+    within = f", within {size_words(spread_bytes)}" if spread_bytes else ""
+    still = f"stays at {size_words(now)}{within} for {level_s:.0f} s"
     # A rise long past (every program's start) is no news any more.
     news_from_s = now_s - max(NEWS_S, 2 * level_s) if level_s < NEWS_S else level_from_s
     before = [size for at, size in zip(facts.at_s, facts.rss_bytes, strict=True) if news_from_s <= at < level_from_s]

@@ -51,7 +51,7 @@ def test_growth_of_files_is_told_from_growth_of_the_heap() -> None:
 
 def test_level_and_falling() -> None:
     assert verdicts(LEVEL) == [Verdict.LEVEL]
-    assert diagnose(LEVEL)[0].sentence == "RSS stays at 300.0 MiB, within 0 B for 120 s"
+    assert diagnose(LEVEL)[0].sentence == "RSS stays at 300.0 MiB for 120 s"
     falling = replace(LEVEL, rss_bytes=tuple(int((300 - t) * MIB) for t in TIMES))
     assert verdicts(falling) == [Verdict.FALLING]
     assert diagnose(falling)[0].sentence == "-1.0 MiB/s over 60 s"

@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memtui.graph import axes, overlay
-from memtui.graph.axes import GUTTER, span_label, tick_label, ticks, wall_label
+from memtui.graph.axes import GUTTER, scale_unit, span_label, tick_label, ticks, wall_label
 from memtui.graph.canvas import UNICODE, Grid, Ink, shown_text
 from memtui.graph.cells import cells, look_at
 from memtui.graph.plot import cell_of, eighths
@@ -227,13 +227,13 @@ def test_ticks_are_round_and_lie_on_edges(ceiling: int, rows: int, labels: dict[
 
 
 @given(st.integers(1, 1 << 62), st.integers(1, 60))
+@example(1048051711, 1)
 def test_ticks_never_share_a_row_and_fit_the_gutter(size: int, rows: int) -> None:
     ceiling = ceiling_for(size, (size + 1,))
     found = ticks(ceiling, rows)
     assert found[0] == float(ceiling)
     assert all(0 <= row < rows for row in found)
-    unit = (ceiling.bit_length() - 1) // 10
-    assert all(len(tick_label(value, min(unit, 6))) <= GUTTER - 1 for value in found.values())
+    assert all(len(tick_label(value, scale_unit(ceiling))) <= GUTTER - 1 for value in found.values())
 
 
 def test_a_limit_in_the_middle_gives_way_to_the_bands() -> None:

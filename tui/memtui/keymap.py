@@ -129,7 +129,16 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("quit-now", "ctrl+q,ctrl+c", "ctrl+q", "quit", "", Context.VIEW, "quit", priority=True),
     Key("filter", "slash", "/", "find", "filter the list and its totals", Context.LEAKS, "leaks('filter')", 5),
-    Key("open", "enter", "enter", "stack", "the whole stack of the leak", Context.LEAKS, "leaks('open')", 6),
+    Key(
+        "open",
+        "enter",
+        "enter",
+        "stack",
+        "the whole stack of the leak, or the whole event",
+        Context.LEAKS,
+        "leaks('open')",
+        6,
+    ),
     Key("sort", "o", "o", "sort", "sort by the next column", Context.LEAKS, "leaks('sort')", 10),
     Key("group", "b", "b", "group", "group by stack, function, file or library", Context.LEAKS, "leaks('group')", 11),
     Key("next-leak", "n", "n", "next", "the next leak", Context.LEAKS, "leaks('next_leak')"),
@@ -205,15 +214,19 @@ def bindings(keys: Iterable[Key] = KEYS) -> list[BindingType]:
 _BESIDE_GRAPH = ("why", "zoom-pane")
 
 
-def footer_keys(*, live: bool, tab: str, width: int, graph: bool = True) -> tuple[tuple[str, str], ...]:
+def footer_keys(
+    *, live: bool, tab: str, width: int, graph: bool = True, running: bool = True
+) -> tuple[tuple[str, str], ...]:
     """(key, words) for the footer, in their order, as many as fit in ``width`` columns; help and quit always stay.
 
-    ``graph`` False: a report alone is shown, so the keys of what is above it mean nothing.
+    ``graph`` False: a report alone is shown, so the keys of what is above it mean nothing. ``running`` False: the target has
+    ended, there is nothing to stop.
     """
     chosen = [
         k
         for k in sorted((k for k in KEYS if k.footer), key=lambda k: k.footer)
         if (live or not k.needs_recorder)
+        and (running or k.id != "stop")
         and (tab == "leaks" or k.context is not Context.LEAKS)
         and (graph or (k.context is not Context.GRAPH and k.id not in _BESIDE_GRAPH))
     ]

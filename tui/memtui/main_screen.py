@@ -166,4 +166,6 @@ class MainScreen(Screen[None]):
         )
         self._verdicts.show(showing.verdicts)
         self._tabs.show(tabs(state), self.panes.active, aside=self.panes.caption, boxed=in_box)
-        self._footer.show(live=state.live, tab=self.panes.active, graph=not self.has_class(REPORT_ONLY))
+        self._footer.show(
+            live=state.live, running=state.running, tab=self.panes.active, graph=not self.has_class(REPORT_ONLY)
+        )

@@ -22,9 +22,12 @@ def tick_label(size_bytes: float, unit: int) -> str:
     return f"{text}{_UNITS[unit]}"
 
 
-def _unit(ceiling: int) -> int:
-    """The largest power of 1024 that ``ceiling`` reaches: all labels of a scale are in one unit."""
-    return min(len(_UNITS) - 1, max(0, ceiling.bit_length() - 1) // 10)
+def scale_unit(ceiling: int) -> int:
+    """The largest power of 1024 that ``ceiling`` reaches, or all but reaches: all labels of a scale are in one unit."""
+    unit = max(0, ceiling.bit_length() - 1) // 10
+    if ceiling >= 999.5 * (1 << 10 * unit):  # 1000M to 1023M would need a fifth column
+        unit += 1
+    return min(len(_UNITS) - 1, unit)
 
 
 def ticks(ceiling: int, rows: int) -> dict[int, float]:
@@ -33,7 +36,7 @@ def ticks(ceiling: int, rows: int) -> dict[int, float]:
     Of the round steps with room for their labels the one whose values fall truest on edges wins, as long as it makes
     about four of them.
     """
-    unit = _unit(ceiling)
+    unit = scale_unit(ceiling)
     candidates: list[tuple[float, float]] = []
     base = 1024**unit
     magnitude = 10.0 ** math.floor(math.log10(max(ceiling / base, 1)))
@@ -56,7 +59,7 @@ def ticks(ceiling: int, rows: int) -> dict[int, float]:
 
 
 def draw_scale(grid: Grid, rows: int, ceiling: int, look: Charset) -> None:
-    unit, values = _unit(ceiling), ticks(ceiling, rows)
+    unit, values = scale_unit(ceiling), ticks(ceiling, rows)
     for row in range(rows):
         stem = look.axis if row not in values else look.axis_top if row == 0 else look.tick
         write(grid, row, GUTTER - 1, stem, Ink.AXIS)

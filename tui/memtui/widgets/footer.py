@@ -34,18 +34,25 @@ class KeyFooter(Widget):
         self._live = True
         self._tab = "leaks"
         self._graph = True
+        self._running = True
         self._ends: list[tuple[int, str]] = []
 
-    def show(self, *, live: bool, tab: str, graph: bool) -> None:
-        if (live, tab, graph) != (self._live, self._tab, self._graph):
-            self._live, self._tab, self._graph = live, tab, graph
+    def show(self, *, live: bool, running: bool, tab: str, graph: bool) -> None:
+        if (live, running, tab, graph) != (self._live, self._running, self._tab, self._graph):
+            self._live, self._running, self._tab, self._graph = live, running, tab, graph
             self.refresh()
 
     def render(self) -> Content:
         parts: list[Part] = []
         used = 0
         self._ends = []
-        keys = footer_keys(live=self._live, tab=self._tab, width=self.content_size.width, graph=self._graph)
+        keys = footer_keys(
+            live=self._live,
+            running=self._running,
+            tab=self._tab,
+            width=self.content_size.width,
+            graph=self._graph,
+        )
         for key, words in keys:
             parts += [" ", (key, "bold $key"), (f" {words} ", "$foreground")]
             used += len(key) + len(words) + 3
