@@ -15,10 +15,6 @@ from memtui_profiler.session.schema import APPLICATION_ID, USER_VERSION
 R = TypeVar("R", bound=Row)
 
 
-def _select(kind: type[R]) -> str:
-    return f"SELECT {', '.join(kind._fields)} FROM {TABLE_OF[kind]}"
-
-
 def _escaped(path: Path) -> str:
     """What SQLite's URIs need of percent-encoding (sqlite.org/uri.html); urllib would cost each start 3 ms."""
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -42,6 +38,7 @@ class SessionReader:
             ) from error
         if application != APPLICATION_ID:
             raise UserError(f"cannot open {database}", "it is no memtui session", "give memtui a session folder")
+        self._columns: dict[str, set[str]] = {}
         if version > USER_VERSION:
             raise UserError(
                 f"cannot open {database}",
@@ -69,16 +66,31 @@ class SessionReader:
     def meta(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT key, value FROM meta ORDER BY id").fetchall())
 
+    def has(self, kind: type[Row]) -> bool:
+        """Whether the session has such rows at all: one that an older memtui wrote may lack the table."""
+        return bool(self._columns_of(TABLE_OF[kind]))
+
+    def _columns_of(self, table: str) -> set[str]:
+        if table not in self._columns:
+            self._columns[table] = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+        return self._columns[table]
+
+    def _select(self, kind: type[R]) -> str:
+        """What an older memtui did not record comes as NULL; a table it did not have, empty."""
+        there = self._columns_of(TABLE_OF[kind])
+        names = (name if name in there else f"NULL AS {name}" for name in kind._fields)
+        return f"SELECT {', '.join(names)} FROM {TABLE_OF[kind] if there else '(SELECT 0 AS id LIMIT 0)'}"
+
     def rows(self, kind: type[R], *, after: int = 0, limit: int = -1) -> list[R]:
         """All rows of one table with an id above ``after``, in the order they were written."""
-        cursor = self._db.execute(f"{_select(kind)} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        cursor = self._db.execute(f"{self._select(kind)} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
         return [cast(R, kind._make(values)) for values in cursor.fetchall()]
 
     def rows_of(self, kind: type[R], column: str, value: int | str) -> list[R]:
         """All rows whose ``column`` (a field of ``kind``) has this value, in the order they were written."""
         if column not in kind._fields:
             raise ValueError(f"{TABLE_OF[kind]} has no column {column}")
-        cursor = self._db.execute(f"{_select(kind)} WHERE {column} = ? ORDER BY id", (value,))
+        cursor = self._db.execute(f"{self._select(kind)} WHERE {column} = ? ORDER BY id", (value,))
         return [cast(R, kind._make(values)) for values in cursor.fetchall()]
 
     def columns(

@@ -54,7 +54,10 @@ class Followed(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """``rss_bytes`` and ``shared_bytes`` (file and shmem) are of this instant; the rest of the last second's, or None."""
+    """``rss_bytes`` and ``shared_bytes`` (file and shmem) are of this instant; the rest of the last second's, or None.
+
+    ``in_use_bytes`` and ``kept_bytes`` are the allocator's newest figures; None where it was not asked lately.
+    """
 
     at_s: float
     run: int
@@ -69,6 +72,54 @@ class Sample(NamedTuple):
     descendants: int | None = None
     descendants_rss_bytes: int | None = None
     cgroup_bytes: int | None = None
+    in_use_bytes: int | None = None
+    kept_bytes: int | None = None
+    id: int = 0
+
+
+class AllocatorSample(NamedTuple):
+    """memtui_parsers.allocator_stats.AllocatorStats of one moment. ``release_rate``: tcmalloc's, None for others.
+
+    ``cost_s``: how long the process took to answer.
+    """
+
+    at_s: float
+    run: int
+    allocator: str
+    in_use_bytes: int
+    free_bytes: int
+    central_bytes: int
+    transfer_bytes: int
+    thread_bytes: int
+    metadata_bytes: int
+    released_bytes: int
+    release_rate: float | None
+    cost_s: float
+    id: int = 0
+
+
+class AllocatorDetailRow(NamedTuple):
+    """``detail`` is JSON: what memtui_profiler.allocators.detail_json writes and detail_from_json reads."""
+
+    at_s: float
+    run: int
+    detail: str
+    id: int = 0
+
+
+class GuestRow(NamedTuple):
+    """How the asking stands, a row whenever that changes. ``state``: 'waiting' (one thread: only when the user asks),
+
+    'ready', 'busy' (a call has not come back yet), 'refused' (``what``, ``why``, ``todo`` say it), 'off' (--no-guest), 'gone'.
+    """
+
+    at_s: float
+    run: int
+    state: str
+    allocator: str
+    what: str = ""
+    why: str = ""
+    todo: str = ""
     id: int = 0
 
 
@@ -186,6 +237,9 @@ Row = (
     | RunSettled
     | Followed
     | Sample
+    | AllocatorSample
+    | AllocatorDetailRow
+    | GuestRow
     | MemoryLimit
     | CapabilityRow
     | Event
@@ -207,6 +261,9 @@ KINDS: dict[str, type[Row]] = {
     "run_settled": RunSettled,
     "followed": Followed,
     "sample": Sample,
+    "allocator_sample": AllocatorSample,
+    "allocator_detail": AllocatorDetailRow,
+    "guest": GuestRow,
     "memory_limit": MemoryLimit,
     "capability": CapabilityRow,
     "event": Event,

@@ -5,7 +5,8 @@ Times (``*_s``) are seconds on CLOCK_BOOTTIME since the session began; meta hold
 
 Keys of meta: ``memtui`` (version), ``started`` (Unix time of second 0, decimal), ``boottime`` (CLOCK_BOOTTIME of second 0),
 ``utc_offset`` (seconds east of UTC where it was recorded), ``argv`` (JSON list), ``cwd``, ``host``, ``sample_hz``,
-``page_bytes``, ``recorder_pid``, ``request`` (JSON LaunchRequest without the values of the user's --env).
+``page_bytes``, ``recorder_pid``, ``request`` (JSON LaunchRequest without the values of the user's --env), ``attached``
+(pid of a process that memtui did not start; not there for one that it did).
 Files of run N: ``runs/N/output.log`` (raw, the first 16 MiB), then ``output.tail.0`` and ``output.tail.1`` (the ring after
 it; memtui_profiler.pty_output.output_files() gives them in order), ``stderr.log``, the dumps.
 """
@@ -13,7 +14,7 @@ it; memtui_profiler.pty_output.output_files() gives them in order), ``stderr.log
 from __future__ import annotations
 
 APPLICATION_ID = 0x6D656D74  # "memt": what file(1) and a reader tell a session by
-USER_VERSION = 1
+USER_VERSION = 2
 
 TABLES = """
 CREATE TABLE meta (
@@ -48,7 +49,27 @@ CREATE TABLE sample (                         -- RSS and shared at 10 Hz, what c
   id INTEGER PRIMARY KEY, at_s REAL NOT NULL, run INTEGER NOT NULL,
   rss_bytes INTEGER NOT NULL, shared_bytes INTEGER NOT NULL,
   anon_bytes INTEGER, file_bytes INTEGER, shmem_bytes INTEGER, swap_bytes INTEGER, peak_rss_bytes INTEGER,
-  threads INTEGER, descendants INTEGER, descendants_rss_bytes INTEGER, cgroup_bytes INTEGER
+  threads INTEGER, descendants INTEGER, descendants_rss_bytes INTEGER, cgroup_bytes INTEGER,
+  in_use_bytes INTEGER, kept_bytes INTEGER    -- the allocator's newest figures; NULL: not asked lately
+) STRICT;
+
+CREATE TABLE allocator_sample (               -- what the allocator said of itself, about once a second
+  id INTEGER PRIMARY KEY, at_s REAL NOT NULL, run INTEGER NOT NULL, allocator TEXT NOT NULL, -- 'tcmalloc', 'glibc malloc' ...
+  in_use_bytes INTEGER NOT NULL, free_bytes INTEGER NOT NULL, central_bytes INTEGER NOT NULL, transfer_bytes INTEGER NOT NULL,
+  thread_bytes INTEGER NOT NULL, metadata_bytes INTEGER NOT NULL, released_bytes INTEGER NOT NULL,
+  release_rate REAL,                          -- as read from the process; NULL: the allocator has none
+  cost_s REAL NOT NULL                        -- how long the process took to answer
+) STRICT;
+
+CREATE TABLE allocator_detail (               -- size classes, free spans, arenas; seldom
+  id INTEGER PRIMARY KEY, at_s REAL NOT NULL, run INTEGER NOT NULL, detail TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE guest (                          -- how asking the process stands; a row whenever that changes
+  id INTEGER PRIMARY KEY, at_s REAL NOT NULL, run INTEGER NOT NULL,
+  state TEXT NOT NULL,                        -- waiting, ready, busy, refused, off, gone
+  allocator TEXT NOT NULL,                    -- the one that answers; '' while not known
+  what TEXT NOT NULL, why TEXT NOT NULL, todo TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE memory_limit (                   -- a row whenever the tightest limit over the target changes

@@ -1,0 +1,1 @@
+"""The allocators: each a module that fulfils base.Allocator."""
