@@ -106,7 +106,16 @@ class Series:
         """Append rows as the session has them."""
         for sample in samples:
             self.last_id = sample.id
-            self.add(Point(sample.at_s, sample.run, sample.rss_bytes, sample.shared_bytes))
+            self.add(
+                Point(
+                    sample.at_s,
+                    sample.run,
+                    sample.rss_bytes,
+                    sample.shared_bytes,
+                    sample.in_use_bytes,
+                    sample.kept_bytes,
+                )
+            )
 
     def points(self, level: int, first: int, count: int) -> list[Point | None]:
         """What the columns ``first`` to ``first + count`` show on ``level``; None where there was no process.
@@ -152,7 +161,8 @@ class Series:
                 level.add(point)
             for point in () if finer is None else series._levels[finer].points:
                 level.add(point)
-        (newest,) = _rows(reader, "SELECT at_s, run, rss_bytes, shared_bytes FROM sample WHERE id = ?", (last_id,))
+        query = f"SELECT at_s, run, rss_bytes, shared_bytes, {_split(reader)} FROM sample WHERE id = ?"
+        (newest,) = _rows(reader, query, (last_id,))
         series.last = newest
         return series
 
@@ -193,12 +203,24 @@ def _aggregate(reader: SessionReader, width_s: float, begin_id: int, end_id: int
         return iter(())
     return _rows(
         reader,
-        "SELECT at_s, run, max(rss_bytes), shared_bytes FROM sample WHERE id >= ? AND id < ? "
+        f"SELECT at_s, run, max(rss_bytes), shared_bytes, {_split(reader)} FROM sample WHERE id >= ? AND id < ? "
         "GROUP BY CAST(at_s / ? AS INTEGER) ORDER BY 1",
         (begin_id, end_id, width_s),
     )
 
 
+def _split(reader: SessionReader) -> str:
+    """The columns of the allocator's figures, which sessions of format 1 do not have."""
+    return "in_use_bytes, kept_bytes" if reader.has(Sample, "in_use_bytes") else "NULL, NULL"
+
+
 def _rows(reader: SessionReader, query: str, parameters: tuple[int | float, ...]) -> Iterator[Point]:
-    for at_s, run, rss_bytes, shared_bytes in reader.columns(query, parameters):
-        yield Point(cast(float, at_s), cast(int, run), cast(int, rss_bytes), cast(int, shared_bytes))
+    for at_s, run, rss_bytes, shared_bytes, in_use_bytes, kept_bytes in reader.columns(query, parameters):
+        yield Point(
+            cast(float, at_s),
+            cast(int, run),
+            cast(int, rss_bytes),
+            cast(int, shared_bytes),
+            cast("int | None", in_use_bytes),
+            cast("int | None", kept_bytes),
+        )

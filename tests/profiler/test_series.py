@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from memtui_profiler.series import KEEP_COLUMNS, LEVELS, WIDTHS_S, Point, Series
 from memtui_profiler.session.reader import SessionReader
-from memtui_profiler.session.rows import Sample
+from memtui_profiler.session.rows import AllocatorSample, Sample
 from memtui_profiler.session.writer import DATABASE, SessionWriter
 
 MIB = 1 << 20
@@ -99,7 +101,14 @@ def test_a_column_is_the_maximum_of_its_time(steps: list[tuple[int, int, int]], 
 def test_a_loaded_session_equals_a_followed_one(tmp_path: Path) -> None:
     # Long enough that the narrowest level has dropped its oldest columns.
     samples = [
-        Sample(at_s=n * 0.2, run=1 + n // 20_000, rss_bytes=(n * 7919) % 10_007, shared_bytes=n % 5)
+        Sample(
+            at_s=n * 0.2,
+            run=1 + n // 20_000,
+            rss_bytes=(n * 7919) % 10_007,
+            shared_bytes=n % 5,
+            in_use_bytes=n % 11 or None,
+            kept_bytes=n % 7 or None,
+        )
         for n in range(40_000)
     ]
     reader = record(tmp_path, samples)
@@ -111,6 +120,21 @@ def test_a_loaded_session_equals_a_followed_one(tmp_path: Path) -> None:
         end = int(last_s / width) + 1
         begin = max(0, end - KEEP_COLUMNS)
         assert loaded.points(level, begin, end - begin) == followed.points(level, begin, end - begin), width
+
+
+def test_a_session_of_format_1_has_no_split(tmp_path: Path) -> None:
+    record(tmp_path, [Sample(at_s=n, run=1, rss_bytes=9, shared_bytes=1) for n in range(3)]).close()
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        database.executescript(
+            "ALTER TABLE sample DROP COLUMN in_use_bytes; ALTER TABLE sample DROP COLUMN kept_bytes;"
+            "DROP TABLE allocator_sample; PRAGMA user_version = 1"
+        )
+    reader = SessionReader(tmp_path / DATABASE)
+    assert reader.has(Sample) and not reader.has(Sample, "in_use_bytes") and not reader.has(AllocatorSample)
+    loaded, followed = Series.load(reader), Series()
+    followed.extend(reader.rows(Sample))
+    assert loaded.last == followed.last == Point(2.0, 1, 9, 1, None, None)
+    assert loaded.points(SECOND, 0, 3) == followed.points(SECOND, 0, 3)
 
 
 def test_a_live_session_is_loaded_once_then_followed(tmp_path: Path) -> None:

@@ -66,9 +66,9 @@ class SessionReader:
     def meta(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT key, value FROM meta ORDER BY id").fetchall())
 
-    def has(self, kind: type[Row]) -> bool:
-        """Whether the session has such rows at all: one that an older memtui wrote may lack the table."""
-        return bool(self._columns_of(TABLE_OF[kind]))
+    def has(self, kind: type[Row], column: str = "id") -> bool:
+        """Whether the session has such rows, and ``column`` in them: one that an older memtui wrote may lack either."""
+        return column in self._columns_of(TABLE_OF[kind])
 
     def _columns_of(self, table: str) -> set[str]:
         if table not in self._columns:
