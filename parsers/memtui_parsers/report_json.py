@@ -6,10 +6,11 @@ Addresses are hex strings, what is not known is null. Fields may be added, never
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from memtui_parsers.errors import ParseError
+from memtui_parsers.report_diff import ReportDifference
 from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
 
 SCHEMA = "memtui-report/1"
@@ -20,6 +21,31 @@ T = TypeVar("T")
 
 def to_json(report: LeakReport, version: str) -> str:
     """``version`` is memtui's own. A line for each frame, for people and for diff; text beyond ASCII stays readable."""
+    return _document(report.leaks, _head(report, version), lambda _: {})
+
+
+def difference_to_json(difference: ReportDifference, version: str) -> str:
+    """The newer report with what has changed: ``delta`` in all and for each leak, ``compared`` for the older report.
+
+    Leaks that are gone stand at the end with 0 bytes in 0 objects, so that what reads a report reads this, too.
+    """
+    old = _head(difference.old, version)
+    head = {
+        **_head(difference.new, version),
+        "notes": [*difference.new.notes, *difference.notes],
+        "compared": {key: old[key] for key in ("started", "status", "checker", "mode", "target", "run", "total")},
+        "delta": {"bytes": difference.delta_bytes, "objects": difference.delta_objects},
+    }
+
+    def delta(index: int) -> dict[str, Any]:
+        of = difference.deltas[index]
+        return {"delta": {"bytes": of.delta_bytes, "objects": of.delta_objects, "state": of.change.value}}
+
+    return _document(difference.joined().leaks, head, delta)
+
+
+def _document(leaks: Sequence[LeakRecord], head: Mapping[str, Any], more: Callable[[int], dict[str, Any]]) -> str:
+    """``more``: what else is known of the leak with that index."""
     frames: dict[int, str] = {}
 
     def frame(of: Frame) -> str:
@@ -29,14 +55,14 @@ def to_json(report: LeakReport, version: str) -> str:
             written = frames[id(of)] = "\n        " + _dumps(_frame(of))
         return written
 
-    def leak(of: LeakRecord) -> str:
-        fields = {"id": of.leak_id, "bytes": of.size_bytes, "objects": of.objects, "kind": of.kind.value}
+    def leak(index: int, of: LeakRecord) -> str:
+        fields = {"id": of.leak_id, "bytes": of.size_bytes, "objects": of.objects, "kind": of.kind.value, **more(index)}
         stack = ",".join([frame(f) for f in of.stack])
         return f'\n    {_dumps(fields)[:-1]}, "stack": [{stack}]}}'
 
-    head = ",\n".join(f"  {_dumps(key)}: {_dumps(value)}" for key, value in _head(report, version).items())
-    leaks = ",".join(map(leak, report.leaks))
-    text = f'{{\n{head},\n  "leaks": [{leaks}]\n}}\n'
+    lines = ",\n".join(f"  {_dumps(key)}: {_dumps(value)}" for key, value in head.items())
+    listed = ",".join(leak(index, of) for index, of in enumerate(leaks))
+    text = f'{{\n{lines},\n  "leaks": [{listed}]\n}}\n'
     # A path may hold bytes that are no UTF-8, as surrogates; JSON that others read may not.
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui_parsers.errors import ParseError
-from memtui_parsers.report_json import SCHEMA, from_json, to_json
+from memtui_parsers.report_diff import difference
+from memtui_parsers.report_json import SCHEMA, difference_to_json, from_json, to_json
 from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
 
 REPORT = LeakReport(
@@ -177,6 +179,33 @@ def test_mangled_reports_raise_nothing_but_parse_errors(changes: dict[str, objec
         from_json(json.dumps(document))
     except ParseError as error:
         assert error.reason
+
+
+def test_a_comparison_is_a_report_with_deltas() -> None:
+    (leak,) = REPORT.leaks
+    gone = replace(leak, leak_id="0000", size_bytes=5162, objects=3)
+    old = replace(
+        REPORT, leaks=(replace(leak, size_bytes=400_000, objects=90), gone), total_bytes=405_162, notes=("x",)
+    )
+    found = difference(old, replace(REPORT, total_bytes=412_800))
+    text = difference_to_json(found, "0.1.0")
+    document = json.loads(text)
+    assert document["delta"] == {"bytes": 7_638, "objects": 7}
+    assert [(entry["id"], entry["bytes"], entry["delta"]) for entry in document["leaks"]] == [
+        (leak.leak_id, 412_800, {"bytes": 12_800, "objects": 10, "state": "grown"}),
+        ("0000", 0, {"bytes": -5_162, "objects": -3, "state": "gone"}),
+    ]
+    assert document["compared"]["total"] == {"bytes": 405_162, "objects": 200}
+    assert set(document["compared"]) == {"started", "status", "checker", "mode", "target", "run", "total"}
+    assert from_json(text) == replace(found.joined(), notes=(*REPORT.notes, *found.notes))
+    assert "delta" not in to_json(REPORT, "0.1.0")
+
+
+@given(REPORTS, REPORTS)
+def test_any_comparison_can_be_read_as_a_report(old: LeakReport, new: LeakReport) -> None:
+    found = difference(old, new)
+    read = from_json(difference_to_json(found, "0.1.0"))
+    assert read.leaks == found.joined().leaks
 
 
 def test_two_hundred_thousand_leaks_are_written_in_seconds() -> None:
