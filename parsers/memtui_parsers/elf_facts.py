@@ -127,23 +127,30 @@ def elf_vaddr(address: int, mapping: Mapping, segments: Collection[LoadSegment])
 
 
 def defined_symbols(stream: BinaryIO, names: Collection[str]) -> set[str]:
-    """Which of these linkage names the file defines, in .dynsym or .symtab. Raises ParseError.
+    """Which of these linkage names the file defines, in .dynsym or .symtab. Raises ParseError."""
+    return set(symbol_addresses(stream, names))
 
-    The string tables are searched first, so that a library without any of them costs one read of its strings.
+
+def symbol_addresses(stream: BinaryIO, names: Collection[str]) -> dict[str, int]:
+    """Where the file defines which of these linkage names: .dynsym before .symtab, virtual addresses of the ELF file.
+
+    The string tables are searched first, so that a library without any of them costs one read of its strings. Raises ParseError.
     """
     image = read_image(stream)
     missing = {name.encode() for name in names}
-    found: set[bytes] = set()
+    found: dict[bytes, int] = {}
     for section_kind in ("SHT_DYNSYM", "SHT_SYMTAB"):
         for section in image.sections:
             if section.kind == section_kind and missing:
-                here = set(_defined_in(stream, image, section, missing))
-                found |= here
-                missing -= here
-    return {name.decode() for name in found}
+                for name, value in _defined_in(stream, image, section, missing):
+                    found.setdefault(name, value)
+                missing -= found.keys()
+    return {name.decode(): value for name, value in found.items()}
 
 
-def _defined_in(stream: BinaryIO, image: ElfImage, section: Section, names: Collection[bytes]) -> Iterator[bytes]:
+def _defined_in(
+    stream: BinaryIO, image: ElfImage, section: Section, names: Collection[bytes]
+) -> Iterator[tuple[bytes, int]]:
     if section.link >= len(image.sections):
         return
     table = image.sections[section.link]
@@ -154,11 +161,13 @@ def _defined_in(stream: BinaryIO, image: ElfImage, section: Section, names: Coll
     if not wanted:
         return
     # Elf64_Sym: name, info, other, shndx, value, size; Elf32_Sym: name, value, size, info, other, shndx.
-    layout = struct.Struct(image.order + ("I2xH16x" if image.bits == 64 else "I10xH"))
+    wide = image.bits == 64
+    layout = struct.Struct(image.order + ("I2xHQ8x" if wide else "II6xH"))
     data = read_at(stream, section.offset, min(section.size, image.size))
-    for name_start, index in layout.iter_unpack(data[: len(data) - len(data) % layout.size]):
+    for name_start, *rest in layout.iter_unpack(data[: len(data) - len(data) % layout.size]):
+        index, value = rest if wide else reversed(rest)
         if index and name_start in wanted:
-            yield wanted[name_start]
+            yield wanted[name_start], value
 
 
 def _occurrences(strings: bytes, name: bytes) -> Iterator[int]:

@@ -1,0 +1,183 @@
+"""How a guest comes to be in a process: every refusal first, then the hijacked call, then the thread that it made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from dataclasses import dataclass
+
+from memtui_parsers.clean_text import clean
+from memtui_profiler.errors import UserError
+from memtui_profiler.guest.guest import GuestGoneError, GuestThread, adopt, find_parked
+from memtui_profiler.guest.hijack import NotNowError, let_go, make_guest, open_status
+from memtui_profiler.guest.host import Host, choose_host
+from memtui_profiler.guest.libc import Libc, find_libc
+from memtui_profiler.guest.memory import ProcessMemory
+from memtui_profiler.guest.ptrace import Fault, ThreadGoneError, ThreadStoppedError, Tracee, no_fault
+from memtui_profiler.guest.seccomp import Instruction, forbidden_call
+from memtui_profiler.guest.threads import ThreadStatus, name_of, status_of, thread_ids
+from memtui_profiler.process_image import ProcessImage
+
+TRIES = 20
+PATIENCE_S = 2.0
+APPEARS_WITHIN_S = 2.0
+_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+_WHAT = "cannot ask the process"
+_MAX_FILTERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """``host_tid`` was disturbed for ``disturbed_s``; both 0 when an earlier memtui's guest was there already."""
+
+    guest: GuestThread
+    host_tid: int = 0
+    disturbed_s: float = 0.0
+
+
+def arrive(
+    pid: int, image: ProcessImage, memory: ProcessMemory, *, force: bool = False, fault: Fault = no_fault
+) -> Arrival:
+    """A guest in ``pid``. Raises UserError with the one sentence that says why there can be none."""
+    try:
+        return _arrive(pid, image, memory, force=force, fault=fault)
+    except PermissionError as error:
+        raise refused_by_kernel(pid) from error
+    except ThreadStoppedError:
+        raise _stopped(pid) from None
+
+
+def _arrive(pid: int, image: ProcessImage, memory: ProcessMemory, *, force: bool, fault: Fault) -> Arrival:
+    status = refuse_what_cannot_be_asked(pid, image)
+    libc = find_libc(image, force=force)
+    for tid in find_parked(pid):
+        try:
+            guest = adopt(pid, tid, libc, memory, fault)
+        except (GuestGoneError, UserError):
+            continue
+        guest.introduce()
+        return Arrival(guest)
+    before = frozenset(thread_ids(pid))
+    deadline = time.monotonic() + PATIENCE_S
+    why = ""
+    for _ in range(TRIES):
+        host = choose_host(pid, image, memory, libc.restorer)
+        try:
+            if status.seccomp and not force:
+                _refuse_filters(pid, host)
+            hijacked = make_guest(pid, host, libc, memory, fault)
+        except NotNowError as error:
+            why = str(error)
+            if time.monotonic() > deadline:
+                break
+            continue
+        guest = _appeared(pid, before, libc, memory, fault)
+        guest.introduce()
+        return Arrival(guest, host.tid, hijacked.disturbed_s)
+    raise UserError(
+        _WHAT, f"no thread of it stays asleep long enough to be asked ({why})", "try again when it is less busy"
+    )
+
+
+def _appeared(pid: int, before: frozenset[int], libc: Libc, memory: ProcessMemory, fault: Fault) -> GuestThread:
+    deadline = time.monotonic() + APPEARS_WITHIN_S
+    while time.monotonic() < deadline:
+        for tid in find_parked(pid, before):
+            return adopt(pid, tid, libc, memory, fault)
+        time.sleep(0.0005)
+    if not thread_ids(pid):
+        raise GuestGoneError(_WHAT, "it has ended", "start it again")
+    raise UserError(_WHAT, "it could make no further thread", "see its limits: `ulimit -u`, pids.max of its cgroup")
+
+
+def refuse_what_cannot_be_asked(pid: int, image: ProcessImage) -> ThreadStatus:
+    """Everything that can be seen from outside. Raises UserError."""
+    if os.uname().machine != "x86_64" or (image.modules and image.modules[0].image.machine != "x86-64"):
+        raise UserError(_WHAT, "it is not a 64-bit x86 process", "its figures outside stay: RSS, files, threads")
+    status = status_of(pid, pid)
+    if status is None or status.state in "ZX":
+        raise GuestGoneError(_WHAT, "it has ended", "start it again")
+    if status.tracer:
+        name = clean(name_of(status.tracer, status.tracer), 32) or "a process of another namespace"
+        raise UserError(_WHAT, f"pid {status.tracer} ({name}) traces it already", f"end that: kill {status.tracer}")
+    if status.state in "Tt":
+        raise _stopped(pid)
+    if status.shadow_stack:
+        raise UserError(
+            _WHAT, "it runs with shadow stacks", "start it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off, or without"
+        )
+    if status.seccomp == 1:
+        raise UserError(_WHAT, "seccomp's strict mode would kill it for a new thread", "no way around it")
+    return status
+
+
+def _stopped(pid: int) -> UserError:
+    return UserError(_WHAT, "it is stopped", f"let it go on: kill -CONT {pid}")
+
+
+def refused_by_kernel(pid: int) -> UserError:
+    """Why ptrace or /proc said EPERM, as far as it can be told from here."""
+    status = status_of(pid, pid)
+    if status is not None and status.tracer:
+        return UserError(_WHAT, f"pid {status.tracer} traces it already", f"end that: kill {status.tracer}")
+    try:
+        owner = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return GuestGoneError(_WHAT, "it has ended", "start it again")
+    if os.geteuid() == 0:
+        why = "the kernel does not let this root trace it (a container without CAP_SYS_PTRACE, or lockdown)"
+        return UserError(_WHAT, why, "run memtui outside the container, or give it --cap-add SYS_PTRACE")
+    if owner != os.geteuid():
+        why = "it is root's, or has privileges of its own" if owner == 0 else f"it belongs to user {owner}"
+        return UserError(_WHAT, why, f"sudo memtui attach {pid}")
+    scope = _yama_scope()
+    if scope:
+        why = f"Yama lets only a parent trace it (ptrace_scope {scope})"
+        return UserError(_WHAT, why, f"sudo memtui attach {pid}, or start it with memtui")
+    return UserError(_WHAT, "the kernel does not let you trace it", f"sudo memtui attach {pid}")
+
+
+def _yama_scope() -> int:
+    try:
+        with open(_YAMA, "rb") as stream:
+            return int(stream.read().strip() or 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _refuse_filters(pid: int, host: Host) -> None:
+    try:
+        filters = _filters(pid, host)
+    except OSError as error:
+        if error.errno == errno.EPERM and os.geteuid() == 0:
+            raise
+        why = "it has a seccomp filter that cannot be read, and might kill it for a new thread"
+        raise UserError(_WHAT, why, "run memtui as root, or try it with --force-guest") from error
+    call = forbidden_call(filters)
+    if call is not None:
+        why = f"its seccomp filter does not take {call}() kindly, and a new thread may need that"
+        raise UserError(_WHAT, why, "--force-guest tries it all the same; it may be killed")
+
+
+def _filters(pid: int, host: Host) -> list[list[Instruction]]:
+    """All filters of the thread; it is stopped for as long as they take to read. Raises NotNowError, OSError."""
+    found: list[list[Instruction]] = []
+    try:
+        thread = Tracee(host.tid)
+    except ThreadGoneError as error:
+        raise NotNowError(str(error)) from error
+    try:
+        with open_status(pid, host.tid) as status:
+            thread.stop()
+            registers = thread.registers()
+            try:
+                while len(found) < _MAX_FILTERS and (program := thread.seccomp_filter(len(found))) is not None:
+                    found.append(program)
+            finally:
+                let_go(thread, registers, status)
+    except ThreadGoneError as error:
+        raise NotNowError(str(error)) from error
+    finally:
+        thread.detach()
+    return found

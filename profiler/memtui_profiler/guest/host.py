@@ -1,0 +1,167 @@
+"""Choosing the thread that makes the one hijacked call: one that sleeps where waking it harms nobody.
+
+The order and the dangers: DESIGN.md section 8. What a call returns when a tracer wakes it: FACTS.md, "Processes".
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from dataclasses import dataclass
+
+from memtui_profiler.errors import UserError
+from memtui_profiler.guest.memory import ProcessMemory
+from memtui_profiler.guest.ptrace import Registers
+from memtui_profiler.guest.signal_frame import RED_ZONE_BYTES
+from memtui_profiler.guest.threads import Sleep, sleep_of, status_of, thread_ids
+from memtui_profiler.process_image import ProcessImage
+
+LOOKS_APART_S = 0.005
+PATIENCE_S = 1.0
+THREADS_LOOKED_AT = 512
+
+# System calls of x86-64 (asm/unistd_64.h).
+_READ, _POLL, _SELECT, _PAUSE, _NANOSLEEP, _ACCEPT, _RECVFROM, _RECVMSG = 0, 7, 23, 34, 35, 43, 45, 47
+_SIGTIMEDWAIT, _FUTEX, _SEMTIMEDOP, _CLOCK_NANOSLEEP, _EPOLL_WAIT = 128, 202, 220, 230, 232
+_PSELECT, _PPOLL, _EPOLL_PWAIT, _ACCEPT4, _EPOLL_PWAIT2 = 270, 271, 281, 288, 441
+
+_FUTEX_COMMAND, _FUTEX_WAIT_BITSET = 0x7F, 9
+
+# Rank of a wait without an end, and of one with a timeout (it starts over). Never: a plain FUTEX_WAIT (the locks of malloc and
+# libc), wait4 (the heap checker waits there with its lock held), what is not listed.
+_ENDLESS = {_READ: 0, _ACCEPT: 0, _ACCEPT4: 0, _RECVFROM: 0, _RECVMSG: 0, _POLL: 1, _PPOLL: 1}
+_ENDLESS |= {_EPOLL_WAIT: 2, _EPOLL_PWAIT: 2, _EPOLL_PWAIT2: 2, _FUTEX: 3, _SELECT: 4, _PSELECT: 4, _PAUSE: 4}
+_TIMED = {_POLL: 5, _PPOLL: 5, _SELECT: 5, _PSELECT: 5, _EPOLL_WAIT: 6, _EPOLL_PWAIT: 6, _EPOLL_PWAIT2: 6, _FUTEX: 5}
+_TIMED |= {_SIGTIMEDWAIT: 6, _SEMTIMEDOP: 6, _CLOCK_NANOSLEEP: 7, _NANOSLEEP: 7}
+# Which argument tells: -1 milliseconds, or no pointer to a time.
+_MILLISECONDS_AT = {_POLL: 2, _EPOLL_WAIT: 3, _EPOLL_PWAIT: 3}
+_TIMEOUT_POINTER_AT = {_PPOLL: 2, _SELECT: 4, _PSELECT: 4, _EPOLL_PWAIT2: 3, _FUTEX: 3}
+
+# What the hijacked call takes of a stack: pthread_create, calloc below it and a heap checker's unwinder, with a margin; then
+# the frame that brings the thread back.
+CALL_BYTES = 40 << 10
+FRAME_BYTES = 16 << 10
+_UNUSED_ABOVE_BYTES = 16 << 10
+# At the lowest address of a stack that served before: its unused part is not all zeros any more, and still unused.
+MARK = b"memtui\x02\0"
+_HANDLER_SEARCH_BYTES = 256 << 10
+_SYSCALL = b"\x0f\x05"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """``top``: the hijacked call's stack and frame go below this address, deep in the unused part of the thread's own stack.
+
+    ``stack`` is the address range that the thread's own stack pointer and thread pointer must lie in.
+    """
+
+    tid: int
+    sleep: Sleep
+    switches: tuple[int, ...]
+    top: int
+    stack: tuple[int, int]
+    main: bool
+
+
+def rank(sleep: Sleep) -> int | None:
+    """Lower is better; None: never this one."""
+    number = sleep.number
+    if number == _FUTEX and sleep.arguments[1] & _FUTEX_COMMAND != _FUTEX_WAIT_BITSET:
+        return None
+    timed = False
+    if number in _MILLISECONDS_AT:
+        timed = sleep.arguments[_MILLISECONDS_AT[number]] & 0xFFFFFFFF != 0xFFFFFFFF
+    elif number in _TIMEOUT_POINTER_AT:
+        timed = sleep.arguments[_TIMEOUT_POINTER_AT[number]] != 0
+    elif number not in _ENDLESS:
+        timed = True
+    return _TIMED.get(number) if timed else _ENDLESS.get(number)
+
+
+def choose_host(pid: int, image: ProcessImage, memory: ProcessMemory, restorer: int) -> Host:
+    """The best host of the next second. Raises UserError when there is none, PermissionError where threads may not be seen."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = _best(pid, image, memory, restorer)
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise UserError(
+                "cannot ask the process",
+                "no thread of it slept where it is safe to wake it for a moment, in a whole second",
+                "try again when it is less busy",
+            )
+        time.sleep(LOOKS_APART_S)
+
+
+def _best(pid: int, image: ProcessImage, memory: ProcessMemory, restorer: int) -> Host | None:
+    first: dict[int, tuple[int, Sleep, tuple[int, ...]]] = {}
+    for tid in thread_ids(pid)[:THREADS_LOOKED_AT]:
+        sleep = sleep_of(pid, tid)
+        ranked = None if sleep is None else rank(sleep)
+        if sleep is not None and ranked is not None and (status := status_of(pid, tid)) is not None:
+            first[tid] = ranked, sleep, status.switches
+    if not first:
+        return None
+    time.sleep(LOOKS_APART_S)
+    for tid, (_, sleep, switches) in sorted(first.items(), key=lambda item: item[1][0]):
+        status = status_of(pid, tid)
+        if status is None or status.switches != switches or sleep_of(pid, tid) != sleep or status.signal_is_coming:
+            continue
+        stack = _own_stack(pid, tid, sleep, image)
+        if stack is not None and _is_plain(sleep, stack, memory, restorer):
+            top = _unused_below(sleep.stack, stack, memory)
+            if top is not None:
+                return Host(tid, sleep, switches, top, stack, tid == pid)
+    return None
+
+
+def _own_stack(pid: int, tid: int, sleep: Sleep, image: ProcessImage) -> tuple[int, int] | None:
+    """The mapping that the stack pointer is in, where that may be the thread's own stack; None for what is surely a fiber's."""
+    mapping = image.mapping_of(sleep.stack)
+    # A stack that glibc made is anonymous; some kernels, and prctl(PR_SET_VMA), name it: [stack:TID], [anon:...].
+    if (
+        mapping is None
+        or "w" not in mapping.permissions
+        or not (mapping.path + "[").startswith(("[", "[stack", "[anon"))
+    ):
+        return None
+    if (tid == pid) != (mapping.path == "[stack]"):
+        return None
+    return mapping.start, mapping.end
+
+
+def _is_plain(sleep: Sleep, stack: tuple[int, int], memory: ProcessMemory, restorer: int) -> bool:
+    """A system call of the program's own, outside any signal handler: no frame of one lies on the stack above."""
+    try:
+        if memory.read(sleep.pc - len(_SYSCALL), len(_SYSCALL)) != _SYSCALL:
+            return False
+        held = memory.read(sleep.stack, min(stack[1] - sleep.stack, _HANDLER_SEARCH_BYTES) & ~7)
+    except UserError:
+        return False
+    return struct.pack("<Q", restorer) not in held
+
+
+def _unused_below(pointer: int, stack: tuple[int, int], memory: ProcessMemory) -> int | None:
+    """Where the call can have its stack: at the far end, as far below ``pointer`` as there is, where nothing was ever written.
+
+    What is near may be another fiber's, on a stack that they share out among them.
+    """
+    top = stack[0] + CALL_BYTES + FRAME_BYTES
+    if top + _UNUSED_ABOVE_BYTES > pointer - RED_ZONE_BYTES:
+        return None
+    try:
+        held = memory.read(stack[0], top + _UNUSED_ABOVE_BYTES - stack[0])
+    except UserError:  # guard pages inside the mapping
+        return None
+    if held.startswith(MARK):
+        held = held[top - stack[0] :]  # what an earlier call of ours left there
+    return None if held.strip(b"\0") else top
+
+
+def is_on_its_own_stack(host: Host, registers: Registers) -> bool:
+    """With its registers known: the thread pointer lies at the top of a thread's own stack (glibc keeps struct pthread there)."""
+    low, high = host.stack
+    if not low <= registers.get("rsp") < high or registers.get("rsp") != host.sleep.stack:
+        return False
+    return host.main or registers.get("rsp") < registers.get("fs_base") < high
