@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
-from memtui.state import Identity, ReportView, RunView, SessionState
+from memtui.report_rows import ReportRows
+from memtui.state import Identity, RunView, SessionState
 from memtui.verdict import growth_of, verdicts
 from memtui_parsers.values import LeakReport
 from memtui_profiler.events import EventKind
@@ -20,15 +21,12 @@ from memtui_profiler.session.rows import (
     Event,
     Followed,
     MemoryLimit,
-    ReportEnd,
-    ReportRow,
     Row,
     Run,
     RunEnd,
     RunSettled,
     Sample,
     SourceLine,
-    SymbolsEnd,
 )
 from memtui_profiler.session.writer import DATABASE
 
@@ -83,7 +81,7 @@ class SessionFollower:
         self._events: deque[Event] = deque(maxlen=KEEP_EVENTS)
         self._shown_events: tuple[Event, ...] = ()
         self._limit: MemoryLimit | None = None
-        self._report: ReportView | None = None
+        self._reports = ReportRows(self.reader, self._new)
         self._sample: Sample | None = None
         self._detail: Sample | None = None
         self._last_s = 0.0
@@ -121,7 +119,7 @@ class SessionFollower:
         self._read_runs()
         self._read_samples()
         self._read_events()
-        self._read_report()
+        reports = self._reports.poll(live=live)
         now_s = max(self._last_s, clock_s - identity.wall_origin_s) if live else self._last_s
         runs = tuple(self._runs.values())
         state = SessionState(
@@ -136,7 +134,8 @@ class SessionFollower:
             limit=self._limit if self._limit and self._limit.limit_bytes is not None else None,
             capabilities=self._capabilities,
             events=self._shown_events,
-            report=self._report,
+            report=reports[-1] if reports else None,
+            reports=reports,
         )
         if judge:
             self._state = state = self._judged(state)
@@ -232,33 +231,6 @@ class SessionFollower:
         for event in events:
             if event.kind == EventKind.NO_REPORT.value and event.run in self._runs:
                 self._runs[event.run] = replace(self._runs[event.run], no_report=event.text)
-
-    def _read_report(self) -> None:
-        if rows := self._new(ReportRow):
-            row = rows[-1]
-            self._report = ReportView(row.id, row.run, row.checker, row.mode, row.origin)
-        if self._report is None:
-            return
-        report = self._report
-        for end in self._new(ReportEnd):
-            if end.report == report.id:
-                (leaks,) = self._count("leak", report.id)
-                report = replace(
-                    report,
-                    complete=True,
-                    leaks=leaks,
-                    total_bytes=end.total_bytes,
-                    total_objects=end.total_objects,
-                )
-        if report.complete and not report.symbolized:
-            (symbols,) = self._count("symbol", report.id)
-            done = any(row.report == report.id for row in self._new(SymbolsEnd))
-            report = replace(report, symbols=symbols, symbolized=report.symbolized or done)
-        self._report = report
-
-    def _count(self, table: str, report: int) -> tuple[int]:
-        row = next(self.reader.columns(f"SELECT count(*) FROM {table} WHERE report = ?", (report,)))
-        return (cast(int, row[0]),)
 
 
 def _json_list(text: str) -> list[object]:

@@ -69,7 +69,10 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class ReportView:
-    """The newest report: ``complete`` once its last row is in, ``symbolized`` once no more names will come."""
+    """One report: ``complete`` once its last row is in, ``symbolized`` once no more names will come.
+
+    ``label`` is the name of the file it was opened from, '' for one that was made while memtui watched.
+    """
 
     id: int
     run: int | None
@@ -82,11 +85,16 @@ class ReportView:
     leaks: int = 0
     total_bytes: int = 0
     total_objects: int = 0
+    at_s: float = 0.0
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """``live``: a recorder answers commands. ``sample`` is the newest one, ``detail`` the newest with the 1 Hz figures."""
+    """``live``: a recorder answers commands. ``sample`` is the newest one, ``detail`` the newest with the 1 Hz figures.
+
+    ``report`` is the newest of ``reports``, which stand in the order of their making.
+    """
 
     folder: Path
     identity: Identity
@@ -100,6 +108,7 @@ class SessionState:
     capabilities: tuple[CapabilityRow, ...] = ()
     events: tuple[Event, ...] = ()
     report: ReportView | None = None
+    reports: tuple[ReportView, ...] = ()
     growth_bytes_per_s: float | None = None
     diagnoses: tuple[StatusLine, ...] = ()
 
