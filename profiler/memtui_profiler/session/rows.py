@@ -99,7 +99,7 @@ class AllocatorSample(NamedTuple):
 
 
 class AllocatorDetailRow(NamedTuple):
-    """``detail`` is JSON: what memtui_profiler.allocators.detail_json writes and detail_from_json reads."""
+    """``detail`` is JSON: what to_json() of memtui_profiler.allocators.detail_json writes and from_json() reads."""
 
     at_s: float
     run: int
