@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.figures import clock, count, percent, prose, rate, tight
+from memtui.figures import brief, clock, count, percent, prose, rate, signed, tight
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,23 @@ def test_sizes_as_the_screen_writes_them(size_bytes: int, narrow: str, wide: str
 def test_no_size_is_wider_than_its_column(size_bytes: int) -> None:
     assert len(tight(size_bytes)) <= 5
     assert len(prose(size_bytes)) <= 9
+    assert len(brief(size_bytes)) <= 8
+    assert len(signed(-size_bytes)) <= 6
+
+
+def test_a_size_in_a_sentence_has_no_decimal_that_nobody_reads() -> None:
+    assert [brief(size) for size in (380 << 20, 12.4 * 2**30, 96.94 * 2**20, 999, 1023 << 20, 0)] == [
+        "380 MiB",
+        "12.4 GiB",
+        "96.9 MiB",
+        "999 B",
+        "1.0 GiB",
+        "0 B",
+    ]
+
+
+def test_changes_carry_their_sign() -> None:
+    assert [signed(size) for size in (1.2 * 2**20, -380 * 2**20, 0)] == ["+1.2M", "-380M", "="]
 
 
 def test_counts_are_grouped() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
+from memtui.heap.state import HeapFollower
 from memtui.report_rows import ReportRows
-from memtui.state import Identity, RunView, SessionState
+from memtui.state import Identity, RateChange, RunView, SessionState, event_detail
 from memtui.verdict import growth_of, verdicts
 from memtui_parsers.values import LeakReport
 from memtui_profiler.events import EventKind
@@ -88,6 +90,7 @@ class SessionFollower:
         self._loaded: Loaded | None = load_samples(self.reader) if load_now else None
         self._state: SessionState | None = None
         self._diagnosed_s = float("-inf")
+        self._heap = HeapFollower(self.reader)
         self._whole_report: tuple[int, LeakReport] | None = None
 
     @property
@@ -120,8 +123,10 @@ class SessionFollower:
         self._read_samples()
         self._read_events()
         reports = self._reports.poll(live=live)
-        now_s = max(self._last_s, clock_s - identity.wall_origin_s) if live else self._last_s
         runs = tuple(self._runs.values())
+        heap = self._heap.poll(runs[-1].number if runs else 0)
+        self._last_s = max(self._last_s, self._heap.last_s)
+        now_s = max(self._last_s, clock_s - identity.wall_origin_s) if live else self._last_s
         state = SessionState(
             folder=self.folder,
             identity=identity,
@@ -136,6 +141,7 @@ class SessionFollower:
             events=self._shown_events,
             report=reports[-1] if reports else None,
             reports=reports,
+            heap=heap,
         )
         if judge:
             self._state = state = self._judged(state)
@@ -166,6 +172,7 @@ class SessionFollower:
                 wall_origin_s=_number(meta.get("started")),
                 boot_origin_s=_number(meta.get("boottime")),
                 utc_offset_s=int(_number(meta.get("utc_offset"))),
+                attached="attached" in meta,
             )
             if "started" not in meta:
                 return identity
@@ -229,8 +236,22 @@ class SessionFollower:
         self._events.extend(events)
         self._shown_events = tuple(self._events)
         for event in events:
-            if event.kind == EventKind.NO_REPORT.value and event.run in self._runs:
+            if event.run not in self._runs:
+                continue
+            if event.kind == EventKind.NO_REPORT.value:
                 self._runs[event.run] = replace(self._runs[event.run], no_report=event.text)
+            elif (change := _rate_change(event)) is not None:
+                self._runs[event.run] = replace(self._runs[event.run], rate_change=change)
+
+
+def _rate_change(event: Event) -> RateChange | None:
+    """What an event says of the rate of the running process; None where it says nothing of it."""
+    if event.kind not in (EventKind.RATE_SET.value, EventKind.RATE_CHANGED.value):
+        return None
+    rate = event_detail(event).get("release_rate")
+    if not isinstance(rate, int | float) or not math.isfinite(rate):
+        return None
+    return RateChange(event.at_s, float(rate), event.kind == EventKind.RATE_SET.value)
 
 
 def _json_list(text: str) -> list[object]:

@@ -32,6 +32,19 @@ def prose(size_bytes: float) -> str:
     return f"{figure:.0f} B" if power == 0 else f"{figure:.1f} {_PROSE_UNITS[power]}"
 
 
+def brief(size_bytes: float) -> str:
+    """A size in words of at most eight columns: ``380 MiB``, ``12.4 GiB``; no decimal from 100 on, where nobody reads it."""
+    text = prose(size_bytes)
+    figure, _, unit = text.partition(" ")
+    return f"{float(figure):.0f} {unit}" if abs(float(figure)) >= 99.95 else text
+
+
+def signed(size_bytes: float) -> str:
+    """A change for narrow places: ``+1.2M``, ``-380M``, ``=`` for none."""
+    text = tight(abs(size_bytes))
+    return "=" if text == "0B" else f"{'-' if size_bytes < 0 else '+'}{text}"
+
+
 def count(number: int, space: str = THIN_SPACE) -> str:
     """A count in groups of three: ``10 547``. ``space`` parts the groups: thin, or plain for ASCII and for aligned text."""
     return f"{number:,}".replace(",", space)
@@ -48,6 +61,12 @@ def clock(seconds: float) -> str:
     """A duration as ``00:03:12``; hours go on past 99, negative ones are zero."""
     whole = max(0, int(seconds))
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def show_rate(rate: float) -> str:
+    """A release rate with at least one decimal: ``7.5``, ``3.0``, ``0.25``."""
+    text = f"{rate:g}"
+    return text if "." in text or "e" in text else f"{text}.0"
 
 
 def rate(bytes_per_s: float) -> str:

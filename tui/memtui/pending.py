@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from memtui.state import DEFAULT_RATE, RunView
+from memtui.state import DEFAULT_RATE, RateRead, RunView
 from memtui_profiler.request import CHECK_OFF
 
 SLIDER_MAX = 10.0
@@ -15,12 +15,16 @@ FINE_STEP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PendingControls:
-    """``applied_rate`` None: memtui sets none and the process has its default. ``mode`` and ``rate`` None: nothing pending."""
+    """``applied_rate`` None: memtui sets none and the process has its default. ``mode`` and ``rate`` None: nothing pending.
+
+    ``read`` is the rate as the running process has it, None while nobody has asked.
+    """
 
     applied_mode: str = CHECK_OFF
     applied_rate: float | None = None
     mode: str | None = None
     rate: float | None = None
+    read: RateRead | None = None
 
     @property
     def shown_mode(self) -> str:
@@ -28,6 +32,10 @@ class PendingControls:
 
     @property
     def current_rate(self) -> float:
+        return self._launched_rate if self.read is None else self.read.rate
+
+    @property
+    def _launched_rate(self) -> float:
         return DEFAULT_RATE if self.applied_rate is None else self.applied_rate
 
     @property
@@ -36,8 +44,10 @@ class PendingControls:
 
     @property
     def wanted_rate(self) -> float | None:
-        """What the next launch is given; None: nothing is set."""
-        return self.applied_rate if self.rate is None else self.rate
+        """What the next launch is given: the rate that is shown; None: nothing is set, as that is the default anyway."""
+        if self.rate is not None:
+            return self.rate
+        return self.applied_rate if self.current_rate == self._launched_rate else self.current_rate
 
     @property
     def changed(self) -> bool:
@@ -53,6 +63,13 @@ class PendingControls:
     def with_rate(self, rate: float) -> PendingControls:
         rate = round(max(0.0, rate), 6)
         return replace(self, rate=None if rate == self.current_rate else rate)
+
+    def reading(self, read: RateRead | None) -> PendingControls:
+        """What stands now that the process has been read: what it has already is no longer pending."""
+        if read == self.read:
+            return self
+        fresh = replace(self, read=read, rate=None)
+        return fresh if self.rate is None else fresh.with_rate(self.rate)
 
     def reverted(self) -> PendingControls:
         return replace(self, mode=None, rate=None)

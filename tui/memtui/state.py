@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from memtui import figures
+from memtui.heap.state import HeapState
 from memtui.status_line import StatusLine
 from memtui_profiler.events import EventKind
 from memtui_profiler.request import CHECK_OFF
@@ -20,13 +21,34 @@ DEFAULT_RATE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What meta says once and for all. ``wall_origin_s``: Unix time of the session's second 0."""
+    """What meta says once and for all. ``wall_origin_s``: Unix time of the session's second 0.
+
+    ``attached``: memtui did not start the process, so it neither stops nor relaunches it.
+    """
 
     argv: tuple[str, ...] = ()
     cwd: str = ""
     wall_origin_s: float = 0.0
     boot_origin_s: float = 0.0
     utc_offset_s: int = 0
+    attached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """The release rate of a process that runs was changed: by memtui, or by somebody else."""
+
+    at_s: float
+    rate: float
+    by_memtui: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RateRead:
+    """The rate as the process has it. ``how`` it came to that: 'live' (memtui set it), 'outside', '' (as it was started)."""
+
+    rate: float
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +61,7 @@ class RunView:
     end: RunEnd | None = None
     settled: bool = False
     no_report: str = ""
+    rate_change: RateChange | None = None
 
     @property
     def number(self) -> int:
@@ -48,6 +71,13 @@ class RunView:
     def rate(self) -> float:
         """What the process was started with: memtui's setting, else tcmalloc's default."""
         return DEFAULT_RATE if self.row.release_rate is None else self.row.release_rate
+
+    @property
+    def rate_words(self) -> str:
+        """The rate it has had last: ``1.0``, or ``7.5 live`` where that was set while it ran."""
+        if self.rate_change is None:
+            return figures.show_rate(self.rate)
+        return f"{figures.show_rate(self.rate_change.rate)}{' live' if self.rate_change.by_memtui else ''}"
 
     @property
     def ended(self) -> bool:
@@ -111,6 +141,7 @@ class SessionState:
     reports: tuple[ReportView, ...] = ()
     growth_bytes_per_s: float | None = None
     diagnoses: tuple[StatusLine, ...] = ()
+    heap: HeapState = field(default_factory=HeapState)
 
     @property
     def run(self) -> RunView | None:
@@ -125,6 +156,21 @@ class SessionState:
     def finished(self) -> bool:
         """The newest run is over and everything of it is in, or nobody is left who could bring more."""
         return self.run is not None and ((self.run.ended and self.run.settled) or not self.live)
+
+    @property
+    def rate_read(self) -> RateRead | None:
+        """The release rate as last read from the newest run's process; None where nobody has read one."""
+        change = self.run.rate_change if self.run is not None else None
+        newest = self.heap.newest
+        how = "" if change is None else "live" if change.by_memtui else "outside"
+        if newest is not None and newest.release_rate is not None and (change is None or newest.at_s > change.at_s):
+            return RateRead(newest.release_rate, how)
+        return None if change is None else RateRead(change.rate, how)
+
+    @property
+    def allocator(self) -> str:
+        """The allocator with what is known of it, as 'tcmalloc 2.10 preloaded'; '' while it is not known."""
+        return (self.run.row.allocator if self.run is not None else "") or self.heap.allocator
 
     def run_folder(self, number: int) -> Path:
         return self.folder / "runs" / str(number)

@@ -35,6 +35,19 @@ def refusal(error: UserError) -> StatusLine:
     return StatusLine("✗", "REFUSED", f"{error.what}: {error.why}: {error.todo}", Tone.BAD, "esc", "close")
 
 
+def attached(what: str) -> StatusLine:
+    return StatusLine(
+        "○", "ATTACHED", f"memtui has not started this process: it does not {what}", Tone.CALM, "esc", "close"
+    )
+
+
+def ended(*, again: bool) -> StatusLine:
+    """``again``: memtui can launch it once more."""
+    if not again:
+        return StatusLine("○", "ENDED", "the process is gone: there is nothing to ask", Tone.CALM, "esc", "close")
+    return StatusLine("○", "ENDED", "the target is not running; r launches it again", Tone.CALM, "r", "launch")
+
+
 def no_recorder(what: str) -> StatusLine:
     return StatusLine(
         "○",

@@ -11,6 +11,8 @@ from textual.theme import Theme
 _DARK = {
     "mem-in-use": "#4a9fe3",
     "mem-kept": "#e0a94a",
+    "mem-cached": "#b87f3c",
+    "mem-metadata": "#8a6a52",
     "mem-outside": "#6d7483",
     "mem-anon": "#3fa9a0",
     "mem-file": "#5f6f8c",
@@ -47,6 +49,8 @@ _DARK = {
 _LIGHT = {
     "mem-in-use": "#2272b8",
     "mem-kept": "#d2932a",
+    "mem-cached": "#a9741f",
+    "mem-metadata": "#8f7560",
     "mem-outside": "#9aa1ad",
     "mem-anon": "#22908a",
     "mem-file": "#8c9bb8",

@@ -70,6 +70,7 @@ def cells(scene: Scene, ceiling: int, width: int, height: int, *, textured: bool
     solid = draw_bands(grid, GUTTER, rows, scene.points, ceiling, look, textured=textured)
     overlay.draw_marks(grid, solid, marks, look, textured=textured)
     overlay.draw_limits(grid, solid, state.limits, ceiling, look)
+    overlay.draw_mark_labels(grid, solid, marks, look)
     overlay.draw_band_names(grid, solid, _named_between(scene), state.allocator, textured=textured)
     draw_ghost(grid, GUTTER, solid, scene.ghost, ceiling, look, textured=textured)
     overlay.draw_ghost_name(grid, scene.ghost, rows, ceiling, _ghost_name(state), look)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from memtui.figures import clock, prose, tight
 from memtui.graph.axes import GUTTER
@@ -49,6 +49,21 @@ def draw_marks(grid: Grid, solid: Solid, columns: Iterable[int], look: Charset, 
     """A line from the axis to the top; over a band it keeps the band's colour. ``solid`` has these cells as taken after."""
     for column in columns:
         _line(grid, solid, column, look.mark, Ink.MARK, look, textured=textured)
+
+
+def draw_mark_labels(grid: Grid, solid: Solid, marks: Mapping[int, Sequence[Mark]], look: Charset) -> None:
+    """What a mark has to say beside its line, high up: at its right, or its left, or nowhere. The ghost runs round it."""
+    rows = range(1, max(2, len(solid) // 2))
+    for column, here in marks.items():
+        text = next((shown_text(mark.label, look.ascii) for mark in reversed(here) if mark.label), "")
+        if not text:
+            continue
+        right, left = GUTTER + column + 2, GUTTER + column - 1 - len(text)
+        for row, begin in ((row, begin) for begin in (right, left) for row in rows):
+            if begin > GUTTER and is_free(grid, row, begin - 1, len(text) + 2):
+                write(grid, row, begin, text, Ink.MARK)
+                solid[row][begin - GUTTER : begin - GUTTER + len(text)] = [False] * len(text)
+                break
 
 
 def draw_crosshair(grid: Grid, solid: Solid, column: int, look: Charset, *, textured: bool) -> None:

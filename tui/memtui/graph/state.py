@@ -40,11 +40,12 @@ class RunSpan:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An event on the time axis: its ``letter``, and the sentence a crosshair on it reads."""
+    """An event on the time axis: its ``letter``, the sentence a crosshair on it reads, and what stands beside its line."""
 
     at_s: float
     letter: str
     text: str
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 
 from memtui.charset import UNICODE, Glyphs
-from memtui.figures import clock, prose
+from memtui.figures import clock, prose, show_rate
 from memtui.panes.rows import Rows
 from memtui.state import RunView, SessionState
 from memtui.widgets.line import fit
-from memtui.widgets.rate_slider import show_rate
 from memtui_parsers.clean_text import clean
 
 

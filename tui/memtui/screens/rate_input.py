@@ -8,11 +8,11 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from memtui.charset import UNICODE, Glyphs
+from memtui.figures import show_rate
 from memtui.pending import parse_rate
 from memtui.screens.dialog import Dialog
 from memtui.widgets.controls import RATE_NOTE
 from memtui.widgets.line import Text
-from memtui.widgets.rate_slider import show_rate
 
 
 class RateInput(Dialog[float]):

@@ -9,9 +9,10 @@ from textual.content import Content
 from textual.message import Message
 
 from memtui.charset import UNICODE, Glyphs
+from memtui.figures import show_rate
 from memtui.pending import PendingControls
 from memtui.widgets.line import Line, Part
-from memtui.widgets.rate_slider import RateSlider, show_rate
+from memtui.widgets.rate_slider import RateSlider
 
 RATE_NOTE = "per pages freed, not per second: an idle process releases nothing"
 # Rows of the column: the check and its words; what `r` would do comes after the slider's ends and the note.

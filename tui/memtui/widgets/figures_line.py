@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from memtui.charset import Glyphs
-from memtui.figures import prose, rate, tight
+from memtui.figures import brief, prose, rate, tight
 from memtui.state import SessionState
 from memtui.widgets.line import Part
 
@@ -25,15 +25,6 @@ def _trend(bytes_per_s: float | None, glyphs: Glyphs) -> tuple[str, str]:
     return f"{arrow} {rate(bytes_per_s).lstrip('+-'):<7}", colour
 
 
-def _prose8(size_bytes: int) -> str:
-    """A size in eight columns: ``999.9 MiB`` would need nine, so from 100 on the decimal goes."""
-    text = prose(size_bytes)
-    if len(text) > 8:
-        figure, _, unit = text.partition(" ")
-        text = f"{float(figure):.0f} {unit}"
-    return text.rjust(8)
-
-
 def figures_line(state: SessionState, glyphs: Glyphs, width: int) -> Content:
     sample, detail = state.sample, state.detail
     wide = width >= WIDE
@@ -42,7 +33,7 @@ def figures_line(state: SessionState, glyphs: Glyphs, width: int) -> Content:
     def size(value: int | None) -> str:
         if value is None:
             return "-".rjust(8 if wide else 5)
-        return _prose8(value) if wide else tight(value).rjust(5)
+        return brief(value).rjust(8) if wide else tight(value).rjust(5)
 
     def pair(name: str, value: int | None) -> list[Part]:
         return [(f"{name} ", "$muted"), (size(value), "bold $strong")]

@@ -39,10 +39,10 @@ def header(state: SessionState, glyphs: Glyphs, width: int, *, busy: str = "") -
     if run is not None:
         text, colour = condition(state, glyphs, busy=busy)
         facts += [(f"pid {run.pid}", "$muted"), gap, (text, f"${colour}"), " "]
-        facts += [(figures.clock(run.seconds(state.now_s)), "$muted"), gap, (f"run {run.number}", "$muted")]
+        which = "attached" if state.identity.attached else f"run {run.number}"
+        facts += [(figures.clock(run.seconds(state.now_s)), "$muted"), gap, (which, "$muted")]
         if wide:
-            allocator = clean(glyphs.plain(run.row.allocator), 40)
-            facts += [gap, (allocator, "$muted")]
+            facts += [gap, (clean(glyphs.plain(state.allocator), 40), "$muted")]
     tail = Content.assemble(*facts)
     room = width - len(CHIP) - 2 - tail.cell_length - len(gap) - 1
     if room < 8 and width > 50:

@@ -40,6 +40,16 @@ class Text(Line):
             self.refresh(layout=True)
 
 
+def fold(text: str, width: int) -> list[str]:
+    """``text`` on lines of at most ``width`` columns, parted between words."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and columns(lines[-1]) + 1 + columns(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
 Part = str | Content | tuple[str, str]
 
 

@@ -12,14 +12,9 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from memtui.charset import UNICODE, Glyphs
+from memtui.figures import show_rate
 from memtui.pending import FINE_STEP, SLIDER_MAX, STEP
 from memtui.widgets.line import Part
-
-
-def show_rate(rate: float) -> str:
-    """A rate with at least one decimal: ``7.5``, ``3.0``, ``0.25``."""
-    text = f"{rate:g}"
-    return text if "." in text or "e" in text else f"{text}.0"
 
 
 class RateSlider(Widget, can_focus=True):
@@ -28,8 +23,8 @@ class RateSlider(Widget, can_focus=True):
     ALLOW_SELECT = False
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", f"step({-STEP})", "less by 0.5", show=False, id="slider.less"),
-        Binding("right,l", f"step({STEP})", "more by 0.5", show=False, id="slider.more"),
+        Binding("left", f"step({-STEP})", "less by 0.5", show=False, id="slider.less"),
+        Binding("right", f"step({STEP})", "more by 0.5", show=False, id="slider.more"),
         Binding("ctrl+left", f"step({-FINE_STEP})", "less by 0.1", show=False, id="slider.less-fine"),
         Binding("ctrl+right", f"step({FINE_STEP})", "more by 0.1", show=False, id="slider.more-fine"),
         Binding("home", "set_rate(0.0)", "never", show=False, id="slider.never"),
