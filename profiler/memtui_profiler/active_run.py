@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ from memtui_profiler.target_process import ExitStatus, TargetProcess
 
 if TYPE_CHECKING:
     from memtui_profiler.mmap_events import MmapEvents
+    from memtui_profiler.questions.leak_check import LeakCheck
 
 CHECKER = "heapcheck"
+HEAPPROFILE = "heapprofile"
 DETAIL_INTERVAL_S = 1.0
 DETAIL_COST_SHARE = 0.02
 
@@ -46,39 +49,53 @@ class Stream:
 class ActiveRun:
     """``number`` counts launches from 1; times are seconds since the session began."""
 
-    def __init__(self, number: int, plan: LaunchPlan, folder: Path, at_s: float, *, inherit_stdin: bool) -> None:
-        """Launch the target. Raises UserError when that fails; nothing is left open then."""
+    def __init__(
+        self,
+        number: int,
+        plan: LaunchPlan,
+        folder: Path,
+        at_s: float,
+        *,
+        inherit_stdin: bool,
+        attach_pid: int | None = None,
+    ) -> None:
+        """Launch the target, or take ``attach_pid`` as it. Raises UserError when that fails; nothing is left open then."""
         self.number = number
         self.plan = plan
         self.folder = folder
         self.started_s = at_s
         self.stopping: Progress | None = None
         self.stopped_by_memtui = False
+        self.attached = attach_pid is not None
         self.followed = False
+        self.exit_asked = False
+        self.own_stack: tuple[int, int] | None = None
         self.last_limit: Limit | None = None
         # What can fail comes before the start, and goes again when it does: no target runs that nobody records.
         with contextlib.ExitStack() as opened:
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self.output = opened.enter_context(contextlib.closing(OutputLog(folder)))
-                stdout, stderr = _terminal(opened), _terminal(opened)
+                terminals = () if self.attached else (_terminal(opened), _terminal(opened))
             except OSError as error:
                 raise UserError(
                     f"cannot start run {number}", str(error), "see to the disk and start it again"
                 ) from error
             # In the same thread as the start: it follows the children that this thread makes from here on.
-            self._mmap_events = _follow_mmaps() if self.checked else None
+            self._mmap_events = _follow_mmaps() if self.checked and not self.attached else None
             if self._mmap_events is not None:
                 opened.callback(self._mmap_events.close)
-            try:
-                self.process = TargetProcess.start(plan, stdout, stderr, inherit_stdin=inherit_stdin)
-            finally:
-                _close(stdout.slave, stderr.slave)
+            self.process = (
+                _start(plan, *terminals, inherit_stdin=inherit_stdin)
+                if attach_pid is None
+                else TargetProcess.attach(attach_pid)
+            )
             opened.pop_all()
-        self.streams = [Stream(stdout.master, False), Stream(stderr.master, True)]
+        self.streams = [Stream(terminal.master, n == 1) for n, terminal in enumerate(terminals)]
         self._next_detail_s = 0.0
         self._dump_seen_bytes = 0
         self._cpu_seen_s = 0.0
+        self._checks = 0
         self.sampler = ProcessSampler(self.process.pid)
         self.limits = MemoryLimits(self.process.pid)
         self._maps = MapsLog(self.process.pid)
@@ -138,7 +155,7 @@ class ActiveRun:
 
     def exit_check_busy(self, dumps: list[Path]) -> bool:
         """Whether a leak check at exit shows work since the last look: CPU burnt, or a dump that grew."""
-        if not self.checked or not self.sampler.catches(signal.SIGTERM):
+        if not self.checked or not (self.exit_asked or self.sampler.catches(signal.SIGTERM)):
             return False  # without a handler SIGTERM ends it, or is ignored: neither is a way into exit()
         cpu_s, dump_bytes = self.sampler.cpu_s(), sum(_size(path) for path in dumps)
         busy = cpu_s - self._cpu_seen_s > 0.02 or dump_bytes > self._dump_seen_bytes
@@ -151,6 +168,8 @@ class ActiveRun:
 
     def ended(self, status: ExitStatus, *, follow_children: bool) -> Ended:
         """All there is to conclude from, once the last process of the run has ended."""
+        if self.own_stack is not None:
+            self.output.edit = partial(heapcheck.without_own_stack, own=self.own_stack)
         killed = status.signal == signal.SIGKILL and not self.stopped_by_memtui
         return Ended(
             pid=self.process.pid,
@@ -162,6 +181,7 @@ class ActiveRun:
             stderr=self.output.stderr(),
             follow_children=follow_children,
             followed=self.followed,
+            attached=self.attached,
         )
 
     def collect_request(self, source: Source) -> CollectRequest:
@@ -176,7 +196,44 @@ class ActiveRun:
             dump=None if source.dump is None else str(source.dump),
             log=str(self.folder / STDERR_LOG),
             extra_maps=(*self._maps.lines(), *(events.lines(source.pid) if events is not None else ())),
+            sysroot=self._sysroot(),
         )
+
+    # Reports while it runs
+
+    def begin_excerpt(self) -> None:
+        """From here on what the target says on stderr is kept apart: a live check is about to speak there."""
+        self._drain_all()
+        self.output.begin_excerpt()
+
+    def end_excerpt(self, check: LeakCheck) -> Path | None:
+        """What it said meanwhile, in a file beside the dump; None for a process whose stderr is not ours."""
+        self._drain_all()
+        said = heapcheck.without_own_stack(self.output.end_excerpt(), check.own_stack)
+        if self.attached:
+            return None
+        self._checks += 1
+        path = self.folder / f"live-{self._checks}.log"
+        path.write_bytes(said)
+        return path
+
+    def drop_excerpt(self) -> None:
+        self.output.end_excerpt()
+
+    def live_request(self, check: LeakCheck, log: Path | None) -> CollectRequest:
+        """For the report of a live check."""
+        request = self.collect_request(Source(self.process.pid, check.dump))
+        return replace(request, mode=check.mode, log=None if log is None else str(log), live=True)
+
+    def snapshot_request(self, dump: Path) -> CollectRequest:
+        """For the report that a heap snapshot is."""
+        request = self.collect_request(Source(self.process.pid, dump))
+        return replace(request, checker=HEAPPROFILE, mode="profile", log=None, live=True)
+
+    def _drain_all(self) -> None:
+        for stream in list(self.streams):
+            data, _ = read_available(stream.master)
+            self.output.write(data, stderr=stream.stderr)
 
     def drain(self, stream: Stream) -> bool:
         """Move what is there into the log; True once the stream has ended."""
@@ -190,6 +247,15 @@ class ActiveRun:
     def close_stream(self, stream: Stream) -> None:
         self.streams.remove(stream)
         os.close(stream.master)
+
+    def _sysroot(self) -> str | None:
+        """Where the paths of the process begin, if that is elsewhere than ours: a container seen from the host."""
+        root = f"/proc/{self.process.pid}/root"
+        try:
+            theirs, ours = os.stat(root + "/"), os.stat("/")
+        except OSError:
+            return None
+        return None if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino) else root
 
     def close(self) -> None:
         """Let go of everything but the files: the target, should it live, lives on."""
@@ -207,6 +273,13 @@ def _follow_mmaps() -> MmapEvents | None:
     from memtui_profiler.mmap_events import MmapEvents
 
     return MmapEvents.open()
+
+
+def _start(plan: LaunchPlan, stdout: Terminal, stderr: Terminal, *, inherit_stdin: bool) -> TargetProcess:
+    try:
+        return TargetProcess.start(plan, stdout, stderr, inherit_stdin=inherit_stdin)
+    finally:
+        _close(stdout.slave, stderr.slave)
 
 
 def _terminal(opened: contextlib.ExitStack) -> Terminal:

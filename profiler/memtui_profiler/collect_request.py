@@ -11,6 +11,7 @@ class CollectRequest:
     """One report to read: ``dump`` is a .heap file, ``log`` the captured stderr; None: there is none.
 
     ``extra_maps`` are lines of /proc/PID/maps seen earlier in the run, oldest first: for what was unloaded before the dump.
+    ``live``: the process was asked; a check that left neither dump nor log found nothing.
     """
 
     report: int
@@ -22,6 +23,7 @@ class CollectRequest:
     log: str | None = None
     sysroot: str | None = None
     extra_maps: tuple[str, ...] = ()
+    live: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

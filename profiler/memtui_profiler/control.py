@@ -21,6 +21,7 @@ from typing import Any
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.folders import CONTROL_SOCKET
 
+QUESTIONS = frozenset({"ask", "rate", "release", "check", "snapshot"})
 LINE_LIMIT_BYTES = 64 << 10
 READS_A_TURN = 16  # a side that never stops talking must not keep the other from its work
 BACKLOG_LIMIT_BYTES = 1 << 20

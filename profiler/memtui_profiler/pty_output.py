@@ -12,6 +12,7 @@ import stat
 import termios
 import tty
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -91,6 +92,8 @@ class OutputLog:
         self._stderr_head = bytearray()
         self._stderr_tail: deque[bytes] = deque()
         self._stderr_tail_bytes = 0
+        self._excerpt: bytearray | None = None
+        self.edit: Callable[[bytes], bytes] = bytes  # what a reader of stderr() need not see
         self.dropped_bytes = 0
         self.failure: OSError | None = None
 
@@ -121,6 +124,8 @@ class OutputLog:
         self._room = SEGMENT_BYTES
 
     def _keep_stderr(self, data: bytes) -> None:
+        if self._excerpt is not None:
+            self._excerpt += data[: STDERR_TAIL_BYTES - len(self._excerpt)]
         room = STDERR_HEAD_BYTES - len(self._stderr_head)
         self._stderr_head += data[:room]
         if rest := data[room:] if room > 0 else data:
@@ -131,7 +136,16 @@ class OutputLog:
 
     def stderr(self) -> bytes:
         """The head and the tail of stderr: where a heap checker speaks, when it starts and when it ends."""
-        return bytes(self._stderr_head) + b"".join(self._stderr_tail)
+        return self.edit(bytes(self._stderr_head) + b"".join(self._stderr_tail))
+
+    def begin_excerpt(self) -> None:
+        """Keep what comes on stderr from here on apart too, the first MiB of it."""
+        self._excerpt = bytearray()
+
+    def end_excerpt(self) -> bytes:
+        """What has come since; empty when none was begun."""
+        excerpt, self._excerpt = self._excerpt, None
+        return bytes(excerpt or b"")
 
     def close(self) -> None:
         """Close, leaving stderr's head and tail in a file of their own for the collector."""

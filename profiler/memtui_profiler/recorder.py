@@ -15,15 +15,15 @@ import signal
 import socket
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memtui_profiler.active_run import ActiveRun, Stream, clock_s
-from memtui_profiler.checkers import heapcheck
-from memtui_profiler.control import Client, Command, ControlServer
+from memtui_profiler.control import QUESTIONS, Client, Command, ControlServer
 from memtui_profiler.daemonize import LaunchReply, receive_request, send_error, send_reply
 from memtui_profiler.environment import original_environment
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
+from memtui_profiler.ladder import Ladder
 from memtui_profiler.launch import LaunchPlan, plan_launch
 from memtui_profiler.orphans import Orphans
 from memtui_profiler.prctl import become_subreaper, name_this_process
@@ -32,11 +32,13 @@ from memtui_profiler.request import LaunchRequest
 from memtui_profiler.run_end import conclude, exit_event
 from memtui_profiler.session.background import BackgroundWriter
 from memtui_profiler.session.folders import hold_lock
-from memtui_profiler.session.rows import Event, Followed, MemoryLimit, RunEnd, RunSettled
+from memtui_profiler.session.rows import Event, Followed, MemoryLimit, Row, RunEnd, RunSettled
 from memtui_profiler.session.writer import SessionWriter, supports_wal
 from memtui_profiler.session_start import capability_rows, meta_rows, relaunched, run_row
-from memtui_profiler.stop import Progress, Step, advance, escalate
 from memtui_profiler.target_process import ExitStatus, TargetProcess
+
+if TYPE_CHECKING:
+    from memtui_profiler.inquiries import Inquiries
 
 COMMIT_WATCHED_S = 0.25
 COMMIT_ALONE_S = 0.8  # a recorder that is killed loses less than a second
@@ -45,6 +47,8 @@ SETTLING_INTERVAL_S = 0.05
 PATIENCE_S = (
     60.0  # for a full disk, once nothing is left to record: until then what waits in memory may still be written
 )
+# A heap checker that finds itself traced when it starts turns itself off (FACTS.md): a young process is left alone.
+ASK_AFTER_S = 1.0
 LINGER_S = 5.0  # a viewer that launched the target has this long to come and look
 
 
@@ -64,6 +68,9 @@ class Recorder:
         self.intake = ReportIntake(self.rows, self.selector, folder, self.now_s, self.event)
         self.orphans = Orphans()
         self.run: ActiveRun | None = None
+        self._inquiries: Inquiries | None = None
+        self._ladder: Ladder | None = None
+        self._parting: list[Inquiries] = []
         self._previous: ActiveRun | None = None
         self._runs = 0
         self._relaunch: tuple[Command, LaunchPlan] | None = None
@@ -81,9 +88,17 @@ class Recorder:
     def now_s(self) -> float:
         return clock_s() - self.began
 
+    def add(self, row: Row) -> int:
+        return self.rows.add(row)
+
     # Launching
 
     def plan(self, mode: str, release_rate: float | None) -> LaunchPlan:
+        """Raises UserError when it cannot work."""
+        if self.request.attach_pid is not None:
+            from memtui_profiler.attach import plan_attached
+
+            return plan_attached(self.request.attach_pid)
         number = self._runs + 1
         return plan_launch(
             self.request,
@@ -94,12 +109,17 @@ class Recorder:
         )
 
     def launch(self, plan: LaunchPlan) -> ActiveRun:
-        """Start the next run. Raises UserError when it does not start."""
+        """Start the next run, or attach to what runs already. Raises UserError when that fails."""
         number = self._runs + 1
         run_folder = self.folder / "runs" / str(number)
         left_before = frozenset(self.orphans.alive(excluding=self.intake.pids))
         run = ActiveRun(
-            number, plan, run_folder, self.now_s(), inherit_stdin=self.request.inherit_stdin and number == 1
+            number,
+            plan,
+            run_folder,
+            self.now_s(),
+            inherit_stdin=self.request.inherit_stdin and number == 1,
+            attach_pid=self.request.attach_pid,
         )
         self._left_before = left_before
         self._runs = number
@@ -111,9 +131,12 @@ class Recorder:
             self.selector.register(stream.master, selectors.EVENT_READ, partial(self._drain, run, stream))
         self.selector.register(run.process.pidfd, selectors.EVENT_READ, partial(self._process_ended, run))
         self._next_sample_s = 0.0
+        self._part()
+        self._ladder = Ladder(run, self.asking, self.event, self.now_s)
+        attached = "attached to " if run.attached else ""
         self.event(
             EventKind.LAUNCHED,
-            f"pid {run.process.pid}, check {plan.mode}, {plan.preflight.allocator}",
+            f"{attached}pid {run.process.pid}, check {plan.mode}, {plan.preflight.allocator}",
             pid=run.process.pid,
             mode=plan.mode,
             release_rate=plan.release_rate,
@@ -122,6 +145,30 @@ class Recorder:
         for note in plan.preflight.notes:
             self.event(EventKind.NOTE, note)
         return run
+
+    def asking(self) -> Inquiries | None:
+        """Who asks the process that runs now; None when there is none. Made when first wanted: not before a target starts."""
+        run = self.run
+        if run is not None and self._inquiries is None:
+            from memtui_profiler.inquiries import Inquiries
+
+            self._inquiries = Inquiries(
+                run.number,
+                run.process.pid,
+                run.folder,
+                self,
+                self.selector,
+                off=self.request.no_guest,
+                force=self.request.force_guest,
+            )
+        return self._inquiries
+
+    def _part(self) -> None:
+        """Let go of the process that was asked; another one is asked anew."""
+        if self._inquiries is not None:
+            self._inquiries.close()
+            self._parting.append(self._inquiries)
+            self._inquiries = None
 
     def event(self, kind: EventKind, text: str, **detail: Any) -> None:
         run = self._runs or None
@@ -138,6 +185,11 @@ class Recorder:
             "leave": self._ask_leave,
         }
         try:
+            if command.verb in QUESTIONS:
+                from memtui_profiler.run_questions import RunQuestions
+
+                RunQuestions(self).answer(command)
+                return
             if command.verb not in verbs:
                 raise UserError(
                     f"no verb {command.verb[:40]}", "this recorder does not know it", "update both sides of memtui"
@@ -154,6 +206,7 @@ class Recorder:
         command.succeed(pid=self.run.process.pid if self.run else None)
 
     def _ask_relaunch(self, command: Command) -> None:
+        self._refuse_attached("relaunch")
         mode, rate = command.args.get("mode"), command.args.get("release_rate")
         try:
             release_rate = None if rate is None else float(rate)
@@ -171,7 +224,14 @@ class Recorder:
         else:
             self._begin_stop()
 
+    def _refuse_attached(self, verb: str) -> None:
+        if self.request.attach_pid is not None:
+            raise UserError(
+                f"cannot {verb} it", "memtui did not start this process", "end it as whoever started it does"
+            )
+
     def _ask_stop(self, command: Command) -> None:
+        self._refuse_attached("stop")
         if self.run is None:
             raise UserError("cannot stop", "the target has ended", "r launches it again")
         if self._relaunch is not None:
@@ -181,63 +241,24 @@ class Recorder:
         command.succeed(pid=self.run.process.pid)
 
     def _ask_kill(self, command: Command) -> None:
-        run = self.run
-        if run is None:
+        self._refuse_attached("kill")
+        if self.run is None or self._ladder is None:
             raise UserError("cannot kill", "the target has ended", "r launches it again")
-        run.stopped_by_memtui = True
-        run.stopping, step = escalate(run.stopping or Progress(self.now_s()), self.now_s())
-        self._take(run, step)
-        command.succeed(pid=run.process.pid)
+        self._ladder.kill()
+        command.succeed(pid=self.run.process.pid)
 
     def _ask_leave(self, command: Command) -> None:
         command.client.leaving = True
         command.succeed()
 
+    def _begin_stop(self) -> None:
+        if self._ladder is not None and self.run is not None:
+            self._ladder.begin()
+
     def _client_gone(self, client: Client) -> None:
         if not self.control.watchers:
             self.rows.interval_s = COMMIT_ALONE_S
         self._quiet_since_s = self.now_s()
-
-    # Stopping
-
-    def _begin_stop(self) -> None:
-        run = self.run
-        if run is None or run.stopping is not None:
-            return
-        run.stopped_by_memtui = True
-        run.stopping = Progress(self.now_s())
-        run.exit_check_busy(self._dumps(run))  # the base line that later looks are compared with
-        self._climb(run)
-
-    def _climb(self, run: ActiveRun) -> None:
-        assert run.stopping is not None
-        started = run.stopping.step is not None
-        busy = started and run.exit_check_busy(self._dumps(run))
-        before = run.stopping
-        run.stopping, step = advance(run.stopping, self.now_s(), exit_check_busy=busy)
-        if step is not None:
-            self._take(run, step)
-        elif busy and (not before.checking or int(self.now_s()) != int(before.busy_at_s or 0)):
-            figures = run.exit_check_figures
-            text = f"CPU {figures['cpu_s']:g} s, dump {figures['dump_bytes'] / 2**20:.1f} MiB"
-            self.event(EventKind.EXIT_CHECK, text, **figures)
-
-    def _take(self, run: ActiveRun, step: Step) -> None:
-        words = {Step.TERM: "SIGTERM", Step.TERM_GROUP: "SIGTERM to its group", Step.KILL: "SIGKILL"}
-        # The row stands before the signal: a target that dies of it at once must not be recorded as dying unasked.
-        self.event(EventKind.STOPPING, f"pid {run.process.pid}, {words[step]}", step=step.value, pid=run.process.pid)
-        if step is Step.TERM:
-            permitted = run.process.send(signal.SIGTERM)
-        else:
-            permitted = run.process.send_group(signal.SIGTERM if step is Step.TERM_GROUP else signal.SIGKILL)
-        if not permitted:
-            error = UserError(
-                f"cannot stop pid {run.process.pid}", "it has become another user's", "stop it as that user"
-            )
-            self.event(EventKind.FAILED, str(error), verb="stop", **error.fields())
-
-    def _dumps(self, run: ActiveRun) -> list[Path]:
-        return heapcheck.dumps(run.folder, run.process.pid)
 
     # The end of a process, of a run, of the session
 
@@ -251,7 +272,7 @@ class Recorder:
         if status is None:
             return
         self.selector.unregister(run.process.pidfd)
-        if status.exit_code == 0 and not run.stopped_by_memtui and self._follow(run):
+        if status.exit_code == 0 and not run.stopped_by_memtui and not run.attached and self._follow(run):
             return
         self._end(run, status)
 
@@ -265,6 +286,7 @@ class Recorder:
                 continue
             self.rows.add(Followed(at_s=self.now_s(), run=run.number, pid=pid))
             self.event(EventKind.FOLLOWING, f"the program went on as pid {pid}, a process it left behind", pid=pid)
+            self._part()
             self.selector.register(process.pidfd, selectors.EVENT_READ, partial(self._process_ended, run))
             return True
         return False
@@ -275,6 +297,9 @@ class Recorder:
             if stream in run.streams:  # a child of the target still holds it: nobody will read it from here on
                 self.selector.unregister(stream.master)
         now_s = self.now_s()
+        if self._inquiries is not None:
+            run.own_stack = self._inquiries.own_stack
+        self._part()
         ended = run.ended(status, follow_children=self.request.follow_children)
         run.close()
         self.run, self._previous = None, run
@@ -343,7 +368,11 @@ class Recorder:
         limit = run.last_limit
         sample = run.sample(now_s)
         if sample is not None:
-            self.rows.add(sample)
+            in_use, kept = (None, None) if self._inquiries is None else self._inquiries.split(now_s)
+            self.rows.add(sample._replace(in_use_bytes=in_use, kept_bytes=kept))
+        asked_from_s = run.started_s if run.attached else run.started_s + ASK_AFTER_S
+        if run.stopping is None and now_s >= asked_from_s and (inquiries := self.asking()) is not None:
+            inquiries.tick()
         new = run.last_limit
         if new is not None and (limit is None or (new.source, new.limit_bytes) != (limit.source, limit.limit_bytes)):
             self.rows.add(MemoryLimit(at_s=now_s, run=run.number, source=new.source, limit_bytes=new.limit_bytes))
@@ -352,8 +381,8 @@ class Recorder:
         self.control.tick()
         run = self.run
         if run is not None:
-            if run.stopping is not None:
-                self._climb(run)
+            if run.stopping is not None and self._ladder is not None:
+                self._ladder.climb()
             elif self.request.for_s is not None and now_s - run.started_s >= self.request.for_s:
                 self._begin_stop()
         self.intake.expire()
@@ -390,6 +419,9 @@ class Recorder:
         """Let go of everything; whatever fails on the way, what was recorded is written."""
         with contextlib.ExitStack() as last:
             last.callback(os.close, self._lock)
+            self._part()
+            for inquiries in self._parting:
+                inquiries.join()
             last.callback(self.rows.close)
             last.callback(self.control.close)
             last.callback(self.intake.close)

@@ -122,6 +122,7 @@ class ReportIntake:
                 bytes=row.total_bytes,
                 objects=row.total_objects,
                 status=row.status,
+                origin="live" if intake.request.live else "exit",
             )
         elif isinstance(row, SymbolsEnd):
             row = row._replace(at_s=self._now_s())

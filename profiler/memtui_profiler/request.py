@@ -15,6 +15,8 @@ class LaunchRequest:
 
     ``release_rate`` None: nothing is set. ``tcmalloc`` is 'auto', 'off' or a library's path. ``environment`` holds the
     user's ``--env``. ``for_s`` None: until it ends. ``inherit_stdin``: the target reads what memtui's own stdin is.
+    ``no_guest``: the process is asked nothing; ``force_guest``: also where it cannot be shown harmless. ``attach_pid``: a
+    process that runs already; nothing is launched then, and ``argv`` and ``cwd`` are its own.
     """
 
     argv: tuple[str, ...]
@@ -27,6 +29,9 @@ class LaunchRequest:
     sample_hz: float = 10.0
     follow_children: bool = False
     inherit_stdin: bool = False
+    no_guest: bool = False
+    force_guest: bool = False
+    attach_pid: int | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

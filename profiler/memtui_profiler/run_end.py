@@ -31,6 +31,7 @@ class Ended:
     stderr: bytes
     follow_children: bool
     followed: bool = False
+    attached: bool = False
 
     @property
     def signal(self) -> str | None:
@@ -58,6 +59,10 @@ def conclude(ended: Ended) -> Conclusion:
     """Which reports there are, or why there is none."""
     if ended.mode == CHECK_OFF:
         return Conclusion()
+    if ended.attached:
+        return Conclusion(
+            no_report="memtui did not start it: a report of its end lies where HEAP_CHECK_DUMP_DIRECTORY says"
+        )
     # Here and not above: a recorder that only launches and samples starts 10 ms sooner without it.
     from memtui_parsers.heapcheck_log import WHOLE_PROGRAM, parse_heapcheck_log
 

@@ -71,6 +71,14 @@ class TargetProcess:
         return cls(process.pid, process.pid)
 
     @classmethod
+    def attach(cls, pid: int) -> TargetProcess:
+        """A process that runs already and is not ours to end. Raises UserError when it is gone."""
+        try:
+            return cls(pid, None)
+        except OSError as error:
+            raise UserError(f"cannot attach to {pid}", "there is no such process", "see `ps` for its pid") from error
+
+    @classmethod
     def adopt(cls, pid: int) -> TargetProcess:
         """A descendant that became our child when its parent ended. Raises ProcessLookupError when it is gone."""
         try:

@@ -24,7 +24,8 @@ from memtui.hangup import terminal_is_gone, vanish, watch_signals
 from memtui.keymap import KEYS, bindings
 from memtui.main_screen import MainScreen, Showing
 from memtui.pending import PendingControls, next_half
-from memtui.session_views import RECORDER_GONE, GraphFeed, following, report_work
+from memtui.report_desk import ReportDesk
+from memtui.session_views import RECORDER_GONE, GraphFeed, following
 from memtui.state import Activity, SessionState, activity
 from memtui.status_line import StatusLine, Tone, no_recorder, refusal
 from memtui.widgets.controls import Controls
@@ -32,11 +33,8 @@ from memtui.widgets.footer import KeyFooter
 from memtui.widgets.rate_slider import RateSlider
 from memtui.widgets.tab_bar import TabBar
 from memtui.widgets.verdicts import Verdicts
-from memtui_parsers.values import LeakReport
 
 POLL_S = 0.25
-# Names arrive in many rows: a report is read anew for them no oftener than this.
-SYMBOLS_EVERY_S = 2.0
 
 LEFT, ENDED = "left", "ended"
 
@@ -48,8 +46,9 @@ FIRST_FRAME_S = 0.03
 class MemtuiApp(App[str]):
     """Shows the session in ``session_folder``, live or finished.
 
-    The result of run() is ``left`` (the target runs on without us) or ``ended``. ``connect`` makes the line to the recorder;
-    ``clock`` gives Unix time. Raises UserError when the folder holds no session.
+    The result of run() is ``left`` (the target runs on without us) or ``ended``. ``against``: the id of a report to compare the
+    newest with. ``connect`` makes the line to the recorder; ``clock`` gives Unix time. Raises UserError when the folder holds
+    no session.
     """
 
     TITLE = "memtui"
@@ -67,6 +66,7 @@ class MemtuiApp(App[str]):
         light: bool = False,
         start_paused: bool = False,
         on_exit: str | None = None,
+        against: int | None = None,
         clock: Callable[[], float] = time.time,
         connect: Callable[[Path], Control] | None = None,
     ) -> None:
@@ -88,9 +88,7 @@ class MemtuiApp(App[str]):
         self._quitting = False
         self._start_paused = start_paused
         self._on_exit = on_exit
-        self._report: tuple[int, LeakReport] | None = None
-        self._report_wanted: tuple[int, int, bool] | None = None
-        self._report_asked_s = float("-inf")
+        self.reports = ReportDesk(against)
         self.dialogs = Dialogs(self)
         # Nothing that is made before the first frame is garbage, and looking for some took a tenth of the start.
         gc.disable()
@@ -171,8 +169,7 @@ class MemtuiApp(App[str]):
     @property
     def _report_is_read(self) -> bool:
         """Whether the newest report, if there is one, has been read whole: what it says is the last thing to be told."""
-        newest = self.state.report
-        return newest is None or (self._report is not None and self._report[0] == newest.id)
+        return self.state.report is None or self.reports.has_read(self.state.report.id)
 
     def _show_state(self) -> None:
         if self.screen_stack:
@@ -181,7 +178,7 @@ class MemtuiApp(App[str]):
                 Showing(
                     state=self.state,
                     graph=self._feed.state(self.state),
-                    report=self._report,
+                    reports=self.reports.shown(self.state),
                     pending=self.pending,
                     verdicts=self.verdicts,
                     busy="" if under_way is None else "stopping" if under_way.stopping else "starting",
@@ -189,19 +186,9 @@ class MemtuiApp(App[str]):
             )
 
     def _ask_for_report(self) -> None:
-        report = self.state.report
-        work = report_work(self.state)
-        if report is None or work is None:
-            return
-        wanted = (report.id, report.symbols, report.symbolized)
-        if wanted == self._report_wanted:
-            return
-        now = time.monotonic()
-        only_names = self._report_wanted is not None and self._report_wanted[0] == report.id and not report.symbolized
-        if only_names and now - self._report_asked_s < SYMBOLS_EVERY_S:
-            return
-        self._report_wanted, self._report_asked_s = wanted, now
-        self.run_worker(work, group="report", thread=True, exclusive=True)
+        work = self.reports.next_read(self.state, time.monotonic())
+        if work is not None:
+            self.run_worker(work, group="report", thread=True)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is not WorkerState.SUCCESS:
@@ -209,8 +196,10 @@ class MemtuiApp(App[str]):
         if event.worker.group == "samples" and isinstance(event.worker.result, Loaded):
             self._follower.start_from(event.worker.result)
         elif event.worker.group == "report" and isinstance(event.worker.result, tuple):
-            self._report = event.worker.result
-            self._follower.take_report(*self._report)
+            number, report = event.worker.result
+            self.reports.take(self.state, (number, report))
+            if self.state.report is not None and number == self.state.report.id:
+                self._follower.take_report(number, report)
             self._tick()
 
     # Keys
@@ -245,7 +234,7 @@ class MemtuiApp(App[str]):
             return action in {"quit", "focus_next", "focus_previous"}
         if action == "graph" and parameters and str(parameters[0]).startswith(("crosshair", "pan")):
             return self.main.graph.has_focus
-        if action == "leaks":
+        if action in {"leaks", "compare"}:
             return self.main.panes.active == "leaks"
         return True
 
@@ -260,6 +249,14 @@ class MemtuiApp(App[str]):
         await self.main.panes.leak_action(name)
         self._show_state()
 
+    def action_compare(self) -> None:
+        self.dialogs.pick_report()
+
+    def other_reports(self) -> None:
+        """The user looks at another report now, or compares it with another."""
+        self._ask_for_report()
+        self._show_state()
+
     async def action_graph(self, name: str) -> None:
         await self.run_action(name, self.main.graph)
 
@@ -270,7 +267,7 @@ class MemtuiApp(App[str]):
         """Close what is open, one thing a time: a refusal, a step into the leaks, the zoom, what is pending."""
         if self._notice is not None:
             self._notice = None
-        elif self.main.panes.back():
+        elif self.main.panes.back() or (self.main.panes.active == "leaks" and self.reports.leave_comparison()):
             pass
         elif self.main.zoomed:
             self.main.toggle_zoom()

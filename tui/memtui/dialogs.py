@@ -34,6 +34,22 @@ class Dialogs:
 
         app.push_screen(CheckPicker(app.state, app.pending, glyphs=app.glyphs), chosen)
 
+    def pick_report(self) -> None:
+        from memtui.screens.report_picker import PickedReport, ReportPicker
+
+        app = self._app
+
+        def picked(choice: PickedReport | None) -> None:
+            if choice is None:
+                return
+            if choice.alone and choice.report is not None:
+                app.reports.show(app.state, choice.report)
+            else:
+                app.reports.compare(app.state, choice.report)
+            app.other_reports()
+
+        app.push_screen(ReportPicker(app.state, app.reports.shown(app.state), glyphs=app.glyphs), picked)
+
     def type_rate(self) -> None:
         from memtui.screens.rate_input import RateInput
 

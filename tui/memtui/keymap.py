@@ -130,6 +130,16 @@ KEYS: tuple[Key, ...] = (
     Key("quit-now", "ctrl+q,ctrl+c", "ctrl+q", "quit", "", Context.VIEW, "quit", priority=True),
     Key("filter", "slash", "/", "find", "filter the list and its totals", Context.LEAKS, "leaks('filter')", 5),
     Key(
+        "compare",
+        "d",
+        "d",
+        "compare",
+        "compare with another report, or show that one",
+        Context.LEAKS,
+        "compare",
+        5,
+    ),
+    Key(
         "open",
         "enter",
         "enter",

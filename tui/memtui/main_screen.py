@@ -15,6 +15,7 @@ from memtui.graph.widget import MemoryGraph
 from memtui.leaks.source import RecordedLines
 from memtui.pane_stack import PaneStack
 from memtui.pending import PendingControls
+from memtui.report_desk import ReportsShown
 from memtui.screen_layout import (
     CONTROLS_COLUMNS,
     FULL_COLUMNS,
@@ -34,7 +35,6 @@ from memtui.widgets.header import header
 from memtui.widgets.line import Line
 from memtui.widgets.tab_bar import TabBar
 from memtui.widgets.verdicts import Verdicts
-from memtui_parsers.values import LeakReport
 
 # From how many columns and rows on the style sheet's classes hold; screen_layout shares out the rows by the same bounds.
 WIDTHS = [(0, "-slim"), (FULL_COLUMNS, "-full"), (WIDE_COLUMNS, "-wide")]
@@ -47,11 +47,11 @@ REPORT_ONLY = "-report-only"
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """All that is on the screen. ``report`` is the newest one with its id; ``busy`` a word for what is under way, or ''."""
+    """All that is on the screen. ``busy`` is a word for what is under way, or ''."""
 
     state: SessionState
     graph: GraphState
-    report: tuple[int, LeakReport] | None
+    reports: ReportsShown
     pending: PendingControls
     verdicts: tuple[StatusLine, ...]
     busy: str = ""
@@ -139,14 +139,14 @@ class MainScreen(Screen[None]):
         state = showing.state
         self.set_class(not state.live and not state.runs and state.report is not None, REPORT_ONLY)
         self.graph.show(showing.graph)
-        self.panes.show_state(showing.state, showing.report)
+        self.panes.show_state(showing.state, showing.reports)
         self._show_lines(showing)
 
     def _show_lines(self, showing: Showing) -> None:
         state = showing.state
         runs = [(run.number, run.end, run.settled, run.pid) for run in state.runs]
         shown_for = (
-            (runs, state.report, state.live, len(state.events)),
+            (runs, state.report, showing.reports.view, state.live, len(state.events)),
             (showing.pending, showing.verdicts, showing.busy),
             (self.panes.active, self.panes.caption),
         )
@@ -165,7 +165,7 @@ class MainScreen(Screen[None]):
             running=state.running,
         )
         self._verdicts.show(showing.verdicts)
-        self._tabs.show(tabs(state), self.panes.active, aside=self.panes.caption, boxed=in_box)
+        self._tabs.show(tabs(state, showing.reports.view), self.panes.active, aside=self.panes.caption, boxed=in_box)
         self._footer.show(
             live=state.live, running=state.running, tab=self.panes.active, graph=not self.has_class(REPORT_ONLY)
         )

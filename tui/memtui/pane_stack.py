@@ -8,9 +8,9 @@ from textual.containers import Container
 
 from memtui.charset import UNICODE, Glyphs
 from memtui.panes.rows import Rows
+from memtui.report_desk import ReportsShown
 from memtui.session_views import leak_state
 from memtui.state import SessionState
-from memtui_parsers.values import LeakReport
 
 if TYPE_CHECKING:
     from textual.widget import Widget
@@ -74,10 +74,10 @@ class PaneStack(Container):
         self._runs = RunsPane(glyphs=self._glyphs, id="runs")
         return self._runs
 
-    def show_state(self, state: SessionState, report: tuple[int, LeakReport] | None) -> None:
+    def show_state(self, state: SessionState, reports: ReportsShown) -> None:
         """Only what is seen is kept up to date, and the leaks, whose worker needs time."""
         if self._leaks is not None:
-            self._leaks.show(leak_state(state, report))
+            self._leaks.show(leak_state(state, reports))
         shown = {"output": self._output, "events": self._events, "runs": self._runs}.get(self.active)
         if shown is not None:
             shown.show(state)

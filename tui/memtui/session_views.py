@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
 
 from memtui.graph.state import GraphState, Limit, Mark, RunSpan
 from memtui.leaks import state as leak_states
 from memtui.leaks.state import Empty, LeakPaneState
 from memtui.pending import PendingControls
-from memtui.state import RunView, SessionState
+from memtui.report_desk import ReportsShown
+from memtui.report_names import at_words, moment_words, report_title, since_words, snapshot_before
+from memtui.state import ReportView, RunView, SessionState
 from memtui.status_line import StatusLine, Tone
 from memtui.widgets.rate_slider import show_rate
 from memtui.widgets.tab_bar import Tab
-from memtui_parsers.values import LeakReport
 from memtui_profiler.events import MARKS, EventKind
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.session.rows import Event
@@ -64,35 +63,30 @@ def _span(run: RunView) -> RunSpan:
     return RunSpan(run.number, run.row.at_s, f"run {run.number}, rate {show_rate(run.rate)}")
 
 
-def load_report_apart(folder: Path, report: int) -> tuple[int, LeakReport]:
-    """Read a report with a connection of its own, for a thread: 200,000 records take seconds."""
-    from memtui_profiler.session.reader import SessionReader
-    from memtui_profiler.session.reports import load_report
-    from memtui_profiler.session.writer import DATABASE
-
-    reader = SessionReader(folder / DATABASE)
-    try:
-        return report, load_report(reader, report)
-    finally:
-        reader.close()
-
-
-def report_work(state: SessionState) -> Callable[[], tuple[int, LeakReport]] | None:
-    """How the newest report is read; None while there is none that is whole."""
-    if state.report is None or not state.report.complete:
-        return None
-    return partial(load_report_apart, state.folder, state.report.id)
-
-
-def leak_state(state: SessionState, loaded: tuple[int, LeakReport] | None) -> LeakPaneState:
-    """The newest report, or why there is none and what to do about it."""
-    view = state.report
-    if view is not None:
-        if loaded is not None and loaded[0] == view.id:
-            moment = {"exit": "at exit", "live": "while it ran", "file": "from a file"}.get(view.origin, view.origin)
-            return LeakPaneState(loaded[1], view.id, view.run, moment)
+def leak_state(state: SessionState, shown: ReportsShown) -> LeakPaneState:
+    """The report that is shown and the one it is compared with, or why there is none and what to do about it."""
+    view, against = shown.view, shown.against
+    if view is None:
+        return LeakPaneState(empty=_no_report(state))
+    if shown.report is None:
         return LeakPaneState(empty=leak_states.reading())
-    return LeakPaneState(empty=_no_report(state))
+    found = LeakPaneState(
+        shown.report, view.id, view.run, moment_words(view, state.identity), aside=_beside_leaks(state, shown)
+    )
+    if against is None or shown.against_report is None:
+        return found
+    since = since_words(against, view, state.identity)
+    return replace(found, against=shown.against_report, since=since, was_at=at_words(against, state.identity))
+
+
+def _beside_leaks(state: SessionState, shown: ReportsShown) -> str:
+    """What there is to know of other reports than the one that is shown."""
+    if shown.reading is not None:
+        return f"reading {report_title(shown.reading, state.identity)} …"
+    if shown.newer:
+        return f"{shown.newer} newer"
+    before = None if shown.view is None or shown.against is not None else snapshot_before(state.reports, shown.view)
+    return "" if before is None else f"d growth since {report_title(before, state.identity)}"
 
 
 def _no_report(state: SessionState) -> Empty:
@@ -119,8 +113,9 @@ def _killed_by_memtui(state: SessionState) -> bool:
     return False
 
 
-def tabs(state: SessionState) -> tuple[Tab, ...]:
-    report = state.report
+def tabs(state: SessionState, shown: ReportView | None) -> tuple[Tab, ...]:
+    """``shown``: the report whose leaks are counted."""
+    report = next((view for view in state.reports if shown is not None and view.id == shown.id), None)
     leaks = str(report.leaks) if report is not None and report.complete else ""
     events = sum(event.kind != EventKind.VIEWER.value for event in state.events)
     return (

@@ -85,6 +85,8 @@ AS_IS_KNOBS: tuple[Knob, ...] = (
 # NAME.PID.CHECKER-end.heap; NAME is the program's base name and may hold dots itself.
 _DUMP = re.compile(r".*\.(?P<pid>[0-9]{1,9})\.(?P<checker>.+)-end\.heap", re.DOTALL)
 
+_STACK_NOT_FOUND = re.compile(rb"Memory region for stack at 0x([0-9a-f]{1,16}) not found[^\n]*\n?")
+
 
 def environment(mode: str, dump_folder: Path, user: Mapping[str, str]) -> dict[str, str]:
     """The variables a target needs for this mode; the user's own PPROF_PATH and unwinder stay. Empty for off."""
@@ -150,3 +152,12 @@ def all_dumps(folder: Path) -> list[Dump]:
 def dumps(folder: Path, pid: int) -> list[Path]:
     """The whole-program reports that this very process left in ``folder``, oldest first; those of its children are not its own."""
     return [dump.path for dump in all_dumps(folder) if dump.pid == pid and dump.whole_program]
+
+
+def without_own_stack(text: bytes, own: tuple[int, int]) -> bytes:
+    """The checker's output less its complaint that the guest's stack is not where it looks for the main thread's."""
+
+    def unless_ours(line: re.Match[bytes]) -> bytes:
+        return b"" if own[0] <= int(line[1], 16) < own[1] else line[0]
+
+    return _STACK_NOT_FOUND.sub(unless_ours, text)

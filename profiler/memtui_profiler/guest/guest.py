@@ -127,12 +127,12 @@ class GuestThread:
         pause_s = _POLL_S
         while not self._is_parked():
             if time.monotonic() > deadline:
-                self._refuse_unless_there()
+                self._refuse_if_gone()
                 return False
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.2, _POLL_SLOWEST_S)
             if pause_s > 10 * _POLL_S:
-                self._refuse_unless_there()
+                self._refuse_if_gone()  # stopped it may be: a leak checker stops all threads, and lets them go again
         self._calling = False
         return True
 
@@ -190,11 +190,15 @@ class GuestThread:
     def _exists(self) -> bool:
         return os.path.exists(f"/proc/{self.pid}/task/{self.tid}")
 
-    def _refuse_unless_there(self) -> None:
+    def _refuse_if_gone(self) -> None:
         status = status_of(self.pid, self.tid)
         if status is None or status.state in "ZX":
             raise _gone(self.pid)
-        if status.state in "Tt":
+
+    def _refuse_unless_there(self) -> None:
+        self._refuse_if_gone()
+        status = status_of(self.pid, self.tid)
+        if status is not None and status.state in "Tt":
             raise GuestBusyError("cannot ask now", "the process is stopped", f"kill -CONT {self.pid}")
 
 

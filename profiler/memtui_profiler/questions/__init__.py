@@ -1,0 +1,1 @@
+"""What is asked of a running process: functions of a conversation (memtui_profiler.asker), each raising UserError."""

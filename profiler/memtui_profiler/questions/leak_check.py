@@ -1,0 +1,72 @@
+"""The live leak check: gperftools' own whole-program check, run in the process while it serves (FACTS.md, "Heap checker")."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from memtui_profiler.asker import Conversation
+from memtui_profiler.checkers.heapcheck import all_dumps
+from memtui_profiler.errors import UserError
+from memtui_profiler.questions.gperftools import checker_state
+from memtui_profiler.questions.target_files import Version, fetch, seen_from_here, version_of
+
+CHECK_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeakCheck:
+    """``dump`` lies in the session's folder; None: the checker left none, which is how it says that nothing leaked.
+
+    ``own_stack``: addresses of the guest's, which the checker may complain of.
+    """
+
+    mode: str
+    dump: Path | None
+    seconds: float
+    own_stack: tuple[int, int]
+
+
+def check_for_leaks(conversation: Conversation, destination: Path) -> LeakCheck:
+    """Run the check and fetch its dump to ``destination``. Raises UserError when no check is on in the process, or it hangs."""
+    state = checker_state(conversation)
+    if not state.mode:
+        raise UserError(
+            "cannot check for leaks now", "no heap check is on in this process", "m and r relaunch it with one"
+        )
+    if state.mode == "local":
+        why = "in mode local there is no whole-program check"
+        raise UserError("cannot check for leaks now", why, "m and r relaunch it with another mode")
+    guest = conversation.guest
+    pid = conversation.pid
+    folder = Path(seen_from_here(pid, state.folder))
+    before = _dumps(folder, pid)
+    began = time.monotonic()
+    guest.call(state.no_global_leaks, timeout_s=CHECK_TIMEOUT_S)
+    seconds = time.monotonic() - began
+    written = [path for path, version in _dumps(folder, pid).items() if before.get(path) != version]
+    if written:
+        destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fetch(written[-1], destination, remove=True)
+    return LeakCheck(state.mode, destination if written else None, seconds, guest.stack_range)
+
+
+def _dumps(folder: Path, pid: int) -> dict[str, Version]:
+    """The process's whole-program dumps; it names itself by the pid that it has in its own namespace."""
+    inner = own_pid(pid)
+    found = {}
+    for dump in all_dumps(folder):
+        if dump.pid == inner and dump.whole_program and (version := version_of(str(dump.path))):
+            found[str(dump.path)] = version
+    return found
+
+
+def own_pid(pid: int) -> int:
+    """The pid as the process itself sees it: the last of NSpid (proc_pid_status(5))."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+            line = next((line for line in stream if line.startswith("NSpid:")), "")
+        return int(line.split()[-1])
+    except (OSError, IndexError, ValueError):
+        return pid
