@@ -10,7 +10,7 @@ from memtui.leaks import state as leak_states
 from memtui.leaks.state import Empty, LeakPaneState
 from memtui.pending import PendingControls
 from memtui.report_desk import ReportsShown
-from memtui.report_names import at_words, moment_words, report_title, since_words, snapshot_before
+from memtui.report_names import at_words, minute, moment_words, report_title, since_words, snapshot_before
 from memtui.state import ReportView, RunView, SessionState
 from memtui.status_line import StatusLine, Tone
 from memtui.widgets.rate_slider import show_rate
@@ -86,7 +86,7 @@ def _beside_leaks(state: SessionState, shown: ReportsShown) -> str:
     if shown.newer:
         return f"{shown.newer} newer"
     before = None if shown.view is None or shown.against is not None else snapshot_before(state.reports, shown.view)
-    return "" if before is None else f"d growth since {report_title(before, state.identity)}"
+    return "" if before is None else f"d growth since {minute(before, state.identity)}"
 
 
 def _no_report(state: SessionState) -> Empty:

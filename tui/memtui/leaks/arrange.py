@@ -17,6 +17,7 @@ from memtui.leaks.model import (
     shown_group,
     sorted_indexes,
 )
+from memtui_parsers.report_diff import Change, LeakDelta
 
 E = TypeVar("E", bound=Enum)
 
@@ -30,8 +31,9 @@ class Query:
     grouping: Grouping = Grouping.STACK
     within: tuple[Grouping, str] | None = None
 
-    def next_order(self) -> Query:
-        return replace(self, order=_after(self.order))
+    def next_order(self, *, comparing: bool = False) -> Query:
+        order = _after(self.order)
+        return replace(self, order=_after(order) if order is Order.CHANGE and not comparing else order)
 
     def next_grouping(self) -> Query:
         return replace(self, grouping=_after(self.grouping), within=None)
@@ -43,7 +45,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the list. ``record`` is its only record, or a group's largest; ``stacks`` how many it stands for."""
+    """One line of the list. ``record`` is its only record, or a group's largest; ``stacks`` how many it stands for.
+
+    ``change`` None: nothing is compared. A group is new or gone where all of its stacks are.
+    """
 
     record: int
     size_bytes: int
@@ -52,6 +57,8 @@ class Row:
     kind: str
     function: str
     location: str
+    delta_bytes: int = 0
+    change: Change | None = None
 
     @property
     def average_bytes(self) -> float:
@@ -64,6 +71,8 @@ class _Group:
     members: tuple[int, ...]
     size_bytes: int
     objects: int
+    delta_bytes: int = 0
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -81,6 +90,8 @@ class Arrangement:
     size_bytes: int = 0
     objects: int = 0
     error: str = ""
+    delta_bytes: int = 0
+    delta_objects: int = 0
 
     def __len__(self) -> int:
         return len(self.indexes)
@@ -109,11 +120,24 @@ class Arrangement:
             kind=kind,
             function=shown_group(group.name, grouping),
             location=first.location if grouping is Grouping.FUNCTION else "",
+            delta_bytes=group.delta_bytes,
+            change=group.change,
         )
 
     def _record_row(self, index: int) -> Row:
         record, name = self.table.record(index), self.table.names[index]
-        return Row(index, record.size_bytes, record.objects, 1, record.kind.value, name.function, name.location)
+        delta = self.table.delta(index)
+        return Row(
+            index,
+            record.size_bytes,
+            record.objects,
+            1,
+            record.kind.value,
+            name.function,
+            name.location,
+            0 if delta is None else delta.delta_bytes,
+            None if delta is None else delta.change,
+        )
 
     def group_name(self, position: int) -> str:
         return self.groups[self.indexes[position]].name
@@ -150,18 +174,34 @@ def arrange(
     leaks = table.report.leaks
     size_bytes = sum(leaks[index].size_bytes for index in records)
     objects = sum(leaks[index].objects for index in records)
+    deltas = () if table.difference is None else table.difference.deltas
+    delta_bytes = sum(deltas[index].delta_bytes for index in records) if deltas else 0
+    delta_objects = sum(deltas[index].delta_objects for index in records) if deltas else 0
+    groups: tuple[_Group, ...] = ()
     if query.grouping is Grouping.STACK:
         indexes = _sorted_records(table, records, query.order, cancelled)
-        return Arrangement(table, query, indexes, (), len(records), size_bytes, objects)
-    groups = _groups(table, records, query.grouping, cancelled)
-    indexes = _sorted_groups(table, groups, query.order, cancelled)
-    return Arrangement(table, query, indexes, groups, len(records), size_bytes, objects)
+    else:
+        groups = _groups(table, records, query.grouping, cancelled)
+        indexes = _sorted_groups(table, groups, query.order, cancelled)
+    return Arrangement(
+        table,
+        query,
+        indexes,
+        groups,
+        len(records),
+        size_bytes,
+        objects,
+        delta_bytes=delta_bytes,
+        delta_objects=delta_objects,
+    )
 
 
 def _sorted_records(table: LeakTable, records: list[int], order: Order, cancelled: Callable[[], bool]) -> Sequence[int]:
     leaks = table.report.leaks
-    if order is Order.BYTES:
+    if order is Order.BYTES or (order is Order.CHANGE and table.difference is None):
         return records
+    if order is Order.CHANGE and table.difference is not None:
+        return _sorted_by_change(records, table.difference.deltas, cancelled)
     if order is Order.OBJECTS:
         return sorted_indexes(records, lambda index: leaks[index].objects, cancelled)
     if order is Order.AVERAGE:
@@ -185,21 +225,46 @@ def _groups(
     if cancelled():
         raise Cancelled
     leaks = table.report.leaks
+    deltas = () if table.difference is None else table.difference.deltas
     return tuple(
         _Group(
             name,
             tuple(indexes),
             sum(leaks[index].size_bytes for index in indexes),
             sum(leaks[index].objects for index in indexes),
+            sum(deltas[index].delta_bytes for index in indexes) if deltas else 0,
+            _change_of_all([deltas[index] for index in indexes]) if deltas else None,
         )
         for name, indexes in members.items()
     )
+
+
+def _change_of_all(deltas: Sequence[LeakDelta]) -> Change:
+    changes = {delta.change for delta in deltas}
+    if len(changes) == 1:
+        return changes.pop()
+    more = sum(delta.delta_bytes for delta in deltas)
+    return Change.GROWN if more > 0 else Change.SHRUNK if more < 0 else Change.SAME
+
+
+def _sorted_by_change(
+    indexes: Sequence[int], deltas: Sequence[LeakDelta] | Sequence[_Group], cancelled: Callable[[], bool]
+) -> list[int]:
+    """What has grown most first; what is gone stands at the end, the largest first."""
+    there = [index for index in indexes if deltas[index].change is not Change.GONE]
+    gone = [index for index in indexes if deltas[index].change is Change.GONE]
+    return [
+        *sorted_indexes(there, lambda index: deltas[index].delta_bytes, cancelled),
+        *sorted_indexes(gone, lambda index: -deltas[index].delta_bytes, cancelled),
+    ]
 
 
 def _sorted_groups(
     table: LeakTable, groups: tuple[_Group, ...], order: Order, cancelled: Callable[[], bool]
 ) -> Sequence[int]:
     positions = range(len(groups))
+    if order is Order.CHANGE and table.difference is not None:
+        return _sorted_by_change(positions, groups, cancelled)
     if order is Order.FUNCTION:
         return sorted(positions, key=lambda i: groups[i].name.lower())
     if order is Order.LOCATION:

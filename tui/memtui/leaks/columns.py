@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from memtui.figures import percent, prose, tight
-from memtui.leaks.arrange import Arrangement
+from memtui.leaks.arrange import Arrangement, Row
+from memtui.leaks.changes import signed
 from memtui.leaks.look import Look
 from memtui.leaks.model import Grouping, Order
 from memtui.leaks.names import shorten
 from memtui_parsers.clean_text import clean
+from memtui_parsers.report_diff import Change
 
 # Text and the part of the look it has: 'bytes', 'bar', 'function' ...; '' for the ground.
 Piece = tuple[str, str]
 
 _BYTES = 9  # the widest size is "999.9 MiB"
+_DELTA = 10  # with its sign
 _GAP = 2
 _TIGHT = 5
 _FUNCTION_LEAST = 12
+# Where two reports are compared, the other columns that are of one alone give way to the function's name sooner.
+_FUNCTION_WISHED = 22
+_OF_ONE_REPORT = ("percent", "kind", "average", "bar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Columns:
     average: int
     bar: int
     percent: int
+    delta: int
     kind: int
     function: int
     location: int
@@ -39,7 +46,7 @@ class Columns:
         """(column, its first cell, its width) for the columns shown."""
         spans = [("bytes", 1, _BYTES)]
         at = 1 + _BYTES
-        for name in ("objects", "average", "percent", "bar", "kind", "function", "location"):
+        for name in ("objects", "average", "percent", "bar", "delta", "kind", "function", "location"):
             width = getattr(self, name)
             if width > 0:
                 spans.append((name, at + _GAP, width))
@@ -51,9 +58,10 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
     """Which columns fit in ``width`` cells, the least needed going first; the function's takes what is left.
 
     ``beside_stack``: the terminal is wide and the list shares it, so that figures matter more than long names, which the
-    stack shows.
+    stack shows. Where two reports are compared and room is short, what has changed takes the place of shares and averages.
     """
     table = arrangement.table
+    comparing = table.difference is not None
     objects = max(7, len(f"{max(table.total_objects, 0):,}"))
     mixed = len(table.kinds) > 1
     widest_kind = max((len(kind) for kind in table.kinds), default=0)
@@ -71,12 +79,15 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
         "location": location,
         "average": average,
         "percent": 7 if width >= 96 else 0,
+        "delta": _DELTA if comparing else 0,
         "kind": kind,
     }
-    for least in ("percent", "kind", "average", "bar", "objects", "location"):
-        if _function_width(width, wanted) >= _FUNCTION_LEAST:
-            break
-        wanted[least] = 0
+    if comparing and width < 96:
+        wanted |= {"bar": 0, "average": 0}
+    for least in ("percent", "kind", "average", "bar", "objects", "location", "delta"):
+        enough = _FUNCTION_WISHED if comparing and least in _OF_ONE_REPORT else _FUNCTION_LEAST
+        if _function_width(width, wanted) < enough:
+            wanted[least] = 0
     return Columns(width=width, function=max(0, _function_width(width, wanted)), **wanted)
 
 
@@ -91,6 +102,7 @@ _TITLES = {
     "average": "AVERAGE",
     "percent": "SHARE",
     "bar": "SHARE",
+    "delta": "±",
     "kind": "KIND",
     "location": "LOCATION",
 }
@@ -100,6 +112,7 @@ _ORDERS = {
     "average": Order.AVERAGE,
     "percent": Order.BYTES,
     "bar": Order.BYTES,
+    "delta": Order.CHANGE,
     "function": Order.FUNCTION,
     "location": Order.LOCATION,
 }
@@ -110,14 +123,16 @@ def header_pieces(arrangement: Arrangement, layout: Columns, look: Look) -> list
     grouping, order = arrangement.query.grouping, arrangement.query.order
     line = [" "] * layout.width
     for name, start, width in layout.spans():
-        title = _TITLES.get(name) or ("FUNCTION" if grouping is Grouping.STACK else grouping.value.upper())
+        title = look.text(_TITLES.get(name, "")) or (
+            "FUNCTION" if grouping is Grouping.STACK else grouping.value.upper()
+        )
         if name == "bar" and layout.percent:
             title = ""
         if name == "location" and grouping in (Grouping.FILE, Grouping.LIBRARY):
             title = "STACKS"
         if name == "average" and width < len(title):
             title = "AVG"
-        right = name in ("bytes", "objects", "average", "percent", "location")
+        right = name in ("bytes", "objects", "average", "percent", "delta", "location")
         at = start + width - len(title) if right else start
         if name not in ("percent", "bar") and _ORDERS.get(name) is order:
             title += look.sorted_by
@@ -137,9 +152,10 @@ def row_pieces(arrangement: Arrangement, position: int, layout: Columns, look: L
     """One row, exactly ``layout.width`` cells."""
     row = arrangement.row(position)
     share = arrangement.share(row.size_bytes)
+    gone = row.change is Change.GONE
     pieces: list[Piece] = [
         (look.cursor if cursor else " ", "mark"),
-        (prose(row.size_bytes).rjust(_BYTES), "bytes"),
+        (("gone" if gone else prose(row.size_bytes)).rjust(_BYTES), "bytes"),
     ]
     for name, _, width in layout.spans()[1:]:
         pieces.append((" " * _GAP, ""))
@@ -147,12 +163,15 @@ def row_pieces(arrangement: Arrangement, position: int, layout: Columns, look: L
             pieces.append((look.count(row.objects).rjust(width), "objects"))
         elif name == "average":
             average = row.average_bytes
-            pieces.append(((tight(average) if width < _BYTES else prose(average)).rjust(width), "average"))
+            words = "" if gone else tight(average) if width < _BYTES else prose(average)
+            pieces.append((words.rjust(width), "average"))
         elif name == "percent":
-            pieces.append((percent(share).rjust(width), "share"))
+            pieces.append((("" if gone else percent(share)).rjust(width), "share"))
         elif name == "bar":
             bar = look.bar(share, width)
             pieces += [(bar, "bar"), (" " * (width - len(bar)), "")]
+        elif name == "delta":
+            pieces.append((_delta_words(row).rjust(width), (row.change or Change.SAME).value))
         elif name == "kind":
             pieces.append((row.kind.ljust(width)[:width], "kind"))
         elif name == "function":
@@ -161,7 +180,16 @@ def row_pieces(arrangement: Arrangement, position: int, layout: Columns, look: L
             pieces.append((_place(arrangement, row.location, row.stacks, width, look), "location"))
     used = sum(cell_len(text) for text, _ in pieces)
     pieces.append((" " * (layout.width - used), ""))
+    if gone:
+        return [(text, part if part in ("mark", Change.GONE.value, "") else "past") for text, part in pieces]
     return pieces
+
+
+def _delta_words(row: Row) -> str:
+    """What is new says so, for how much that is stands beside it; of what is gone only this says how much it was."""
+    if row.change is Change.NEW:
+        return "new"
+    return "=" if row.change is Change.SAME else signed(row.delta_bytes)
 
 
 def note_pieces(notes: tuple[str, ...], width: int, look: Look, *, cursor: bool) -> list[Piece]:

@@ -3,6 +3,7 @@
     word      any frame of the stack has it in its function or file name     -word   none has it
     fn: file: lib: kind:    the same for functions, files, modules, or the record's kind
     re:       a regular expression over function and file names
+    state:    new, gone, grown, shrunk or same, where two reports are compared
     >1M <4K   larger, smaller than
 Terms are parted by spaces, ``"`` holds one with spaces together, all must hold. A term in lower case matches any case.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from memtui.leaks.model import BATCH, Cancelled, LeakTable, never
+from memtui_parsers.report_diff import Change
 from memtui_parsers.values import Frame
 
 TEXT_LIMIT = 400
@@ -31,6 +33,7 @@ class Field(str, Enum):
     LIBRARY = "lib"
     KIND = "kind"
     PATTERN = "re"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Filter:
 
 
 class PatternError(ValueError):
-    """A pattern that is none, or that takes too long; the message says which."""
+    """A term that cannot be answered: a pattern that is none, or takes too long, or nothing is compared; the message says which."""
 
 
 # The pattern, whether case matters, the strings, cancelled(): for each string whether the pattern is in it.
@@ -98,6 +101,8 @@ def passing(
             test = _size_test(table, term)
         elif term.field is Field.KIND:
             test = _kind_test(table, term)
+        elif term.field is Field.STATE:
+            test = _state_test(table, term)
         else:
             test = _frame_test(table, term, match_pattern, cancelled)
         passed: list[int] = []
@@ -119,6 +124,14 @@ def _size_test(table: LeakTable, term: SizeTerm) -> Callable[[int], bool]:
 def _kind_test(table: LeakTable, term: Term) -> Callable[[int], bool]:
     leaks, wanted = table.report.leaks, term.text.lower()
     return lambda index: wanted in leaks[index].kind.value
+
+
+def _state_test(table: LeakTable, term: Term) -> Callable[[int], bool]:
+    if table.difference is None:
+        raise PatternError("state: needs a report to compare with: d")
+    deltas, wanted = table.difference.deltas, term.text.lower()
+    named = frozenset(change for change in Change if change.value.startswith(wanted))
+    return lambda index: deltas[index].change in named
 
 
 def _frame_test(

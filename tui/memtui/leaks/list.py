@@ -43,6 +43,12 @@ class LeakList(ScrollView, can_focus=True):
         "leak--kind",
         "leak--function",
         "leak--location",
+        "leak--new",
+        "leak--grown",
+        "leak--shrunk",
+        "leak--gone",
+        "leak--same",
+        "leak--past",
         "leak--note",
         "leak--mark",
         "leak--hint",
@@ -63,6 +69,10 @@ class LeakList(ScrollView, can_focus=True):
         & > .leak--kind { color: $muted; }
         & > .leak--function { color: $foreground; }
         & > .leak--location { color: $muted; }
+        & > .leak--new { color: $bad; text-style: bold; }
+        & > .leak--grown { color: $bad; }
+        & > .leak--shrunk, & > .leak--gone { color: $good; }
+        & > .leak--same, & > .leak--past { color: $faint; }
         & > .leak--note { color: $warn; }
         & > .leak--hint { color: $muted; text-style: italic; }
         & > .leak--mark { color: $key; text-style: bold; }

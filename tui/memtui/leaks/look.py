@@ -64,6 +64,7 @@ _LIKENESSES = str.maketrans(
         "▾": "v",
         "\N{THIN SPACE}": " ",
         "—": "-",
+        "±": "+-",
         "–": "-",
     }
 )

@@ -12,6 +12,7 @@ from enum import Enum
 
 from memtui.leaks.names import base_name, is_library_frame, module_name, place, program_index, title
 from memtui_parsers.clean_text import clean
+from memtui_parsers.report_diff import Change, LeakDelta, ReportDifference, difference
 from memtui_parsers.values import Frame, LeakRecord, LeakReport
 
 # How many records are worked through between two looks at whether the answer is still wanted.
@@ -28,6 +29,7 @@ class Order(str, Enum):
     AVERAGE = "average"
     FUNCTION = "function"
     LOCATION = "location"
+    CHANGE = "change"
 
 
 class Grouping(str, Enum):
@@ -58,6 +60,8 @@ class LeakTable:
 
     ``frames`` holds every distinct frame by its id(), which is good as long as the report lives; ``library`` the ids of
     those that are not the program's own. Totals are the checker's, or the records' sum where that is more.
+
+    ``difference``: the report is compared with another one; ``report`` then has what is gone behind its own leaks.
     """
 
     report: LeakReport
@@ -69,6 +73,20 @@ class LeakTable:
     total_objects: int
     kinds: frozenset[str]
     widest_location: int
+    difference: ReportDifference | None = None
+
+    def is_made_of(self, report: LeakReport | None, against: LeakReport | None) -> bool:
+        """Whether it shows these very reports."""
+        if self.difference is None:
+            return self.report is report and against is None
+        return self.difference.new is report and self.difference.old is against
+
+    def delta(self, index: int) -> LeakDelta | None:
+        """What has changed of a record; None where nothing is compared."""
+        return None if self.difference is None else self.difference.deltas[index]
+
+    def is_gone(self, index: int) -> bool:
+        return self.difference is not None and self.difference.deltas[index].change is Change.GONE
 
     def record(self, index: int) -> LeakRecord:
         return self.report.leaks[index]
@@ -91,8 +109,13 @@ class LeakTable:
         return [frame for frame in self.record(index).stack[program + 1 :] if id(frame) not in self.library]
 
 
-def build_table(report: LeakReport, cancelled: Callable[[], bool] = never) -> LeakTable:
-    """Raises Cancelled when ``cancelled()`` says so on the way."""
+def build_table(
+    report: LeakReport, cancelled: Callable[[], bool] = never, *, against: LeakReport | None = None
+) -> LeakTable:
+    """``against``: what it is compared with. Raises Cancelled when ``cancelled()`` says so on the way."""
+    compared = None if against is None else difference(against, report)
+    if compared is not None:
+        report = compared.joined()
     frames: dict[int, Frame] = {}
     library: set[int] = set()
     names: list[Name] = []
@@ -123,6 +146,7 @@ def build_table(report: LeakReport, cancelled: Callable[[], bool] = never) -> Le
         total_objects=max(report.total_objects, sum(record.objects for record in report.leaks)),
         kinds=frozenset(record.kind.value for record in report.leaks),
         widest_location=max((len(name.location) for name in known.values()), default=0),
+        difference=compared,
     )
 
 
@@ -154,13 +178,13 @@ def sorted_indexes(indexes: Sequence[int], key: Callable[[int], float], cancelle
     return runs
 
 
-def same_record(before: LeakTable, after: LeakTable, index: int) -> int | None:
-    """A record's index in another report: the same place when the stack there is the same, else by its id and kind."""
-    if not 0 <= index < len(before.names):
-        return None
-    record = before.record(index)
+def same_record(record: LeakRecord, after: LeakTable, index: int) -> int | None:
+    """The index in another report of what had ``index`` in its own: the same place when the stack there is the same,
+
+    else by its id and kind.
+    """
     addresses = [frame.address for frame in record.stack]
-    if index < len(after.names):
+    if 0 <= index < len(after.names):
         there = after.record(index)
         if there.kind is record.kind and addresses == [frame.address for frame in there.stack]:
             return index

@@ -17,11 +17,12 @@ from memtui.leaks.filter import parse_filter
 from memtui.leaks.find import FindBar
 from memtui.leaks.list import LeakList
 from memtui.leaks.look import look as look_for
-from memtui.leaks.model import Grouping, LeakTable, same_record
+from memtui.leaks.model import Grouping, LeakTable, Order, same_record
 from memtui.leaks.notices import EmptyView, SummaryLines
 from memtui.leaks.source import Sources
-from memtui.leaks.state import Empty, LeakPaneState, empty_of, notes_of, reading
+from memtui.leaks.state import Empty, LeakPaneState, empty_of, reading
 from memtui.leaks.work import rows_work, table_work
+from memtui_parsers.values import LeakRecord
 
 SPLIT_FROM = 100
 NOTES = -1
@@ -71,6 +72,9 @@ class LeakPane(Container):
         self._query = Query()
         # The record the cursor belongs to, through sorting, filtering, reloading; None until there is one.
         self._anchor: int | None = None
+        # The same as a value: a report that lacks it may give way to one that has it.
+        self._held: LeakRecord | None = None
+        self._order_before: Order | None = None
 
     def compose(self) -> ComposeResult:
         yield FindBar(id="leak-find")
@@ -88,7 +92,7 @@ class LeakPane(Container):
     def show(self, state: LeakPaneState) -> None:
         """Show this. A report with the same ``report_id`` as before is a reload: cursor, filter and order stay."""
         before, self._state = self._state, state
-        if state.report is before.report and state == before:
+        if state.report is before.report and state.against is before.against and state == before:
             return
         if self.is_mounted:
             self._show_state(before)
@@ -110,7 +114,7 @@ class LeakPane(Container):
         self.query_one(FindBar).start()
 
     def action_sort(self) -> None:
-        self._ask(self._query.next_order())
+        self._ask(self._query.next_order(comparing=self._table is not None and self._table.difference is not None))
 
     def action_group(self) -> None:
         self._ask(self._query.next_grouping())
@@ -172,13 +176,14 @@ class LeakPane(Container):
             self._show_empty(empty)
             return
         known = self._table
-        if known is not None and known.report is state.report:
+        if known is not None and known.is_made_of(state.report, state.against):
+            self.workers.cancel_group(self, "leak-table")
             self._show_arrangement()
             return
         if known is None:
             self._show_empty(reading())
         self.run_worker(
-            table_work(state.report),
+            table_work(state.report, state.against),
             name=f"leaks of report {state.report_id}",
             group="leak-table",
             thread=True,
@@ -200,17 +205,19 @@ class LeakPane(Container):
         if event.state is not WorkerState.SUCCESS:
             return
         result = event.worker.result
-        if isinstance(result, LeakTable) and result.report is self._state.report:
+        if isinstance(result, LeakTable) and result.is_made_of(self._state.report, self._state.against):
             self._take_table(result)
         elif isinstance(result, Arrangement) and result.table is self._table and result.query == self._query:
             self._arrangement = result
             self._show_arrangement()
 
     def _take_table(self, table: LeakTable) -> None:
-        known, self._table = self._table, table
-        if known is not None and self._anchor is not None and self._anchor != NOTES:
-            self._anchor = same_record(known, table, self._anchor)
-        query = self._query
+        self._table = table
+        if self._held is not None and self._anchor != NOTES:
+            self._anchor = same_record(self._held, table, NOTES if self._anchor is None else self._anchor)
+            if self._anchor is not None:
+                self._held = table.record(self._anchor)
+        query = self._ordered_for(table)
         if query.within is not None:
             # Symbols rename groups: the one entered is where the cursor's leak is now.
             grouping, name = query.within
@@ -218,6 +225,17 @@ class LeakPane(Container):
                 name = table.group_of(self._anchor, grouping)
             query = replace(query, within=(grouping, name))
         self._ask(query)
+
+    def _ordered_for(self, table: LeakTable) -> Query:
+        """The query; a comparison begins with what has grown most, and its end brings the order from before back."""
+        query = self._query
+        if table.difference is not None and self._order_before is None:
+            self._order_before = query.order
+            return replace(query, order=Order.CHANGE)
+        if table.difference is None and self._order_before is not None:
+            before, self._order_before = self._order_before, None
+            return replace(query, order=before) if query.order is Order.CHANGE else query
+        return query
 
     # From arrangement to screen
 
@@ -232,7 +250,8 @@ class LeakPane(Container):
         self._show_detail()
         words = self._look.text(summary.filter_line(arrangement, self._look))
         self.query_one(FindBar).say(words, error=bool(arrangement.error))
-        self.post_message(self.Arranged(summary.caption(arrangement, self._look), arrangement.record_count))
+        caption = summary.caption(arrangement, self._look, self._state.aside)
+        self.post_message(self.Arranged(caption, arrangement.record_count))
 
     def _position(self, arrangement: Arrangement, before: int) -> int:
         """Where the cursor belongs: on its record's row, else where it was, at first on the largest leak."""
@@ -246,7 +265,7 @@ class LeakPane(Container):
         return 0 if arrangement.query.filtered else max(0, min(before, len(arrangement) - 1))
 
     def _notes(self) -> tuple[str, ...]:
-        return notes_of(self._table.report) if self._table is not None else ()
+        return summary.table_notes(self._table) if self._table is not None else ()
 
     def _show_detail(self) -> None:
         arrangement, position = self._arrangement, self.query_one(LeakList).position
@@ -257,11 +276,8 @@ class LeakPane(Container):
             stack.show_notes(self._notes())
         elif 0 <= position < len(arrangement):
             row = arrangement.row(position)
-            heading: tuple[str, ...] = ()
-            if not self.has_class("-split"):
-                heading = summary.heading(arrangement, position, self._look)
-            else:
-                heading = summary.short_heading(arrangement, position, self._look)
+            words = summary.short_heading if self.has_class("-split") else summary.heading
+            heading = words(arrangement, position, self._look, self._state.was_at)
             stack.show_stack(arrangement.table, row.record, heading)
         else:
             stack.clear()
@@ -300,9 +316,10 @@ class LeakPane(Container):
         if arrangement is None:
             return
         if position < 0:
-            self._anchor = NOTES
+            self._anchor, self._held = NOTES, None
         elif position < len(arrangement):
             self._anchor = arrangement.row(position).record
+            self._held = arrangement.table.record(self._anchor)
         self._show_detail()
 
     @on(LeakList.Highlighted)

@@ -31,6 +31,8 @@ class LeakPaneState:
     """``report_id`` tells a reload of the same report (more symbols) from another one. ``run`` as the screen numbers it.
 
     ``empty`` is shown when there is no report, or one without leaks. ``moment``: when the check ran ('at exit').
+    ``against``: the report it is compared with; ``since`` says what that is, ``was_at`` when it was. ``aside``: what the tab
+    bar says before how the list is sorted.
     """
 
     report: LeakReport | None = None
@@ -38,6 +40,10 @@ class LeakPaneState:
     run: int | None = None
     moment: str = "at exit"
     empty: Empty | None = None
+    against: LeakReport | None = None
+    since: str = ""
+    was_at: str = ""
+    aside: str = ""
 
 
 def check_off() -> Empty:
@@ -105,7 +111,7 @@ def empty_of(state: LeakPaneState) -> Empty | None:
     report = state.report
     if report is None:
         return state.empty or check_off()
-    if report.leaks:
+    if report.leaks or (state.against is not None and state.against.leaks):
         return None
     if state.empty is not None:
         return state.empty

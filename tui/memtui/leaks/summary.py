@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from memtui.figures import percent, prose
 from memtui.leaks.arrange import Arrangement
+from memtui.leaks.changes import change_words, was_words
 from memtui.leaks.look import Look
 from memtui.leaks.model import Grouping, LeakTable
 from memtui.leaks.names import bare, function_name, place
 from memtui.leaks.source import Sources
 from memtui.leaks.state import LeakPaneState, notes_of
 from memtui_parsers.clean_text import clean
+from memtui_parsers.report_diff import Change
 
 
 def report_line(state: LeakPaneState, table: LeakTable, look: Look) -> str:
-    """``at exit · draconian · run 2 · 42.7 MiB in 11 130 objects · 2 notes``"""
+    """``at exit · draconian · run 2 · 42.7 MiB in 11 130 objects · 2 notes``, what has changed before it where compared."""
     report = table.report
-    parts = [state.moment, clean(report.mode)]
-    if state.run is not None:
-        parts.append(f"run {state.run}")
-    parts.append(f"{prose(table.total_bytes)} in {_counted(table.total_objects, 'object', look)}")
-    notes = len(notes_of(report))
+    total = f"{prose(table.total_bytes)} in {_counted(table.total_objects, 'object', look)}"
+    parts = [state.moment, clean(report.mode), *([] if state.run is None else [f"run {state.run}"]), total]
+    if table.difference is not None:
+        changed = change_words(table.difference.delta_bytes, table.difference.delta_objects, look)
+        parts = [f"{changed} {state.since}".rstrip(), total, *parts[:-1]]
+    notes = len(table_notes(table))
     if notes:
         parts.append(_counted(notes, "note", look))
     return f" {look.dot} ".join(part for part in parts if part)
+
+
+def table_notes(table: LeakTable) -> tuple[str, ...]:
+    """The report's notes; before them what makes a comparison less than it looks."""
+    return (*(() if table.difference is None else table.difference.notes), *notes_of(table.report))
 
 
 def filter_line(arrangement: Arrangement, look: Look) -> str:
@@ -37,17 +45,24 @@ def filter_line(arrangement: Arrangement, look: Look) -> str:
         percent = ">99"
     elif percent == "0" and share > 0:
         percent = "<1"
-    return f"{look.count(arrangement.record_count)} of {look.count(total)} records, {percent} % of bytes"
+    if arrangement.table.difference is not None:
+        said = change_words(arrangement.delta_bytes, arrangement.delta_objects, look)
+    else:
+        said = f"{percent} % of bytes"
+    return f"{look.count(arrangement.record_count)} of {look.count(total)} records, {said}"
 
 
-def caption(arrangement: Arrangement, look: Look) -> str:
-    """How the list is grouped and sorted, for the tab bar: ``by stack · bytes▾``."""
+def caption(arrangement: Arrangement, look: Look, aside: str = "") -> str:
+    """How the list is grouped and sorted, for the tab bar: ``by stack · bytes▾``; before it what ``aside`` says."""
     query = arrangement.query
     within = ""
     if query.within is not None:
         within = f"in {clean(query.within[1], 40) or 'unknown'} {look.dot} "
     grouping = "" if query.within is not None and query.grouping is Grouping.STACK else f"by {query.grouping.value}"
-    return look.text(f"{within}{grouping}{f' {look.dot} ' if grouping else ''}{query.order.value}{look.sorted_by}")
+    first = f"{aside} {look.dot} " if aside else ""
+    return look.text(
+        f"{first}{within}{grouping}{f' {look.dot} ' if grouping else ''}{query.order.value}{look.sorted_by}"
+    )
 
 
 def leak_line(table: LeakTable, index: int, sources: Sources, look: Look, width: int) -> tuple[str, str, str]:
@@ -80,25 +95,38 @@ def _callers(table: LeakTable, index: int, look: Look, width: int) -> str:
     return text
 
 
-def heading(arrangement: Arrangement, position: int, look: Look) -> tuple[str, ...]:
-    """What stands over a stack that is open whole: which leak it is, how much, of what kind."""
+def heading(arrangement: Arrangement, position: int, look: Look, was_at: str = "") -> tuple[str, ...]:
+    """What stands over a stack that is open whole: which leak it is, how much, of what kind, and what it was ``was_at``."""
     row = arrangement.row(position)
     record = arrangement.table.record(row.record)
-    parts = (
-        f"{look.count(position + 1)} of {look.count(len(arrangement))}",
+    size = (
         f"{prose(record.size_bytes)} in {_counted(record.objects, 'object', look)}",
         percent(arrangement.share(record.size_bytes)),
+    )
+    delta = arrangement.table.delta(row.record)
+    was = _was(arrangement, row.record, look, was_at)
+    if delta is not None and delta.change in (Change.GROWN, Change.SHRUNK):
+        was = (f"{change_words(delta.delta_bytes, delta.delta_objects, look)}: {was[0]}",)
+    parts = (
+        f"{look.count(position + 1)} of {look.count(len(arrangement))}",
+        *(() if arrangement.table.is_gone(row.record) else size),
         record.kind.value,
     )
     group = (group_line(arrangement, position, look),) if row.stacks > 1 else ()
-    return (f" {look.dot} ".join(parts), *group)
+    return (f" {look.dot} ".join(parts), *was, *group)
 
 
-def short_heading(arrangement: Arrangement, position: int, look: Look) -> tuple[str, ...]:
-    """What the list beside the stack does not say: its kind where kinds differ, and which stack of a group it is."""
+def short_heading(arrangement: Arrangement, position: int, look: Look, was_at: str = "") -> tuple[str, ...]:
+    """What the list beside the stack does not say: its kind where kinds differ, which stack of a group, what it was before."""
     row = arrangement.row(position)
     kind = (arrangement.table.record(row.record).kind.value,) if len(arrangement.table.kinds) > 1 else ()
-    return (*kind, group_line(arrangement, position, look)) if row.stacks > 1 else kind
+    group = (group_line(arrangement, position, look),) if row.stacks > 1 else ()
+    return (*kind, *_was(arrangement, row.record, look, was_at), *group)
+
+
+def _was(arrangement: Arrangement, record: int, look: Look, was_at: str) -> tuple[str, ...]:
+    delta = arrangement.table.delta(record)
+    return () if delta is None else (was_words(delta, was_at, look),)
 
 
 def group_line(arrangement: Arrangement, position: int, look: Look) -> str:

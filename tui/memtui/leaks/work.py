@@ -18,14 +18,14 @@ FREEZE_FROM = 20_000
 # Textual writes a worker's function and result to its log by their repr(): neither may hold a report that has one.
 
 
-def table_work(report: LeakReport) -> Callable[[], LeakTable | None]:
-    """Work that makes the report's table; None when it was cancelled."""
+def table_work(report: LeakReport, against: LeakReport | None = None) -> Callable[[], LeakTable | None]:
+    """Work that makes the report's table, ``against``: compared with that one; None when it was cancelled."""
 
     def work() -> LeakTable | None:
         worker = get_current_worker()
         _spare_the_collector(report)
         try:
-            table = build_table(report, lambda: worker.is_cancelled)
+            table = build_table(report, lambda: worker.is_cancelled, against=against)
         except Cancelled:
             return None
         _spare_the_collector(report)

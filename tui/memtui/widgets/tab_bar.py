@@ -78,13 +78,21 @@ class TabBar(Widget):
             parts.append((count, "$primary" if active else "$faint"))
             used += columns(label) + len(count)
             self._ends.append((used, tab.id))
-        aside = f" {glyphs.plain(self._aside)} " if self._aside else ""
         corner = glyphs.rule + glyphs.corner_right if self._boxed else ""
+        aside = self._fitting(width - used - len(corner) - 1)
         fill = width - used - columns(aside) - len(corner)
         if fill < 1:
             aside, fill = "", max(0, width - used - len(corner))
         parts += [(glyphs.rule * fill, "$rule"), (aside, "$muted"), (corner, "$rule")]
         return Content.assemble(*parts)
+
+    def _fitting(self, room: int) -> str:
+        """What the pane says, without what does not fit: its first words matter most, those that follow least."""
+        joint = f" {self._glyphs.middot} "
+        parts = self._glyphs.plain(self._aside).split(joint)
+        while len(parts) > 1 and columns(joint.join(parts)) + 2 > room:
+            del parts[1]
+        return f" {joint.join(parts)} " if self._aside else ""
 
     def on_click(self, event: events.Click) -> None:
         begin = 2 if self._boxed else 0

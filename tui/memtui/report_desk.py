@@ -1,0 +1,150 @@
+"""Which reports the user looks at, and the reading of them: the one shown, the one it is compared with, the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from memtui.state import ReportView, SessionState
+from memtui_parsers.values import LeakReport
+
+# Names arrive in many rows: a report is read anew for them no oftener than this.
+NAMES_EVERY_S = 2.0
+
+Loaded = tuple[int, LeakReport]
+
+
+def load_report_apart(folder: Path, report: int) -> Loaded:
+    """Read a report with a connection of its own, for a thread: 200,000 records take seconds."""
+    from memtui_profiler.session.reader import SessionReader
+    from memtui_profiler.session.reports import load_report
+    from memtui_profiler.session.writer import DATABASE
+
+    reader = SessionReader(folder / DATABASE)
+    try:
+        return report, load_report(reader, report)
+    finally:
+        reader.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportsShown:
+    """What the leaks' pane is to show. ``report`` None: there is none, or none that has been read yet.
+
+    ``reading``: one that was asked for and is not here yet. ``newer``: how many have come that the user does not look at.
+    """
+
+    view: ReportView | None = None
+    report: LeakReport | None = None
+    against: ReportView | None = None
+    against_report: LeakReport | None = None
+    reading: ReportView | None = None
+    newer: int = 0
+
+
+class ReportDesk:
+    """``against``: the id of a report that the newest is compared with from the start.
+
+    What is shown follows the newest report, until the user has chosen an older one.
+    """
+
+    def __init__(self, against: int | None = None) -> None:
+        self._chosen: int | None = None
+        self._against = against
+        self._loaded: dict[int, LeakReport] = {}
+        # What was known of a report when it was last read: (names, whether more will come).
+        self._read_with: dict[int, tuple[int, bool]] = {}
+        self._read_at_s: dict[int, float] = {}
+        self._reading: int | None = None
+        self._showing: int | None = None
+
+    @property
+    def comparing(self) -> bool:
+        return self._against is not None
+
+    def show(self, state: SessionState, report: int) -> None:
+        """Show this report alone. The newest is followed from then on, an older one stays."""
+        newest = _newest(state)
+        self._chosen = None if newest is not None and report == newest.id else report
+        self._against = None
+
+    def compare(self, state: SessionState, report: int | None) -> None:
+        """Compare the one that is shown with this one, None: with none."""
+        shown = self.shown(state).view
+        self._against = None if shown is not None and shown.id == report else report
+
+    def leave_comparison(self) -> bool:
+        """False when there was none to leave."""
+        left, self._against = self._against is not None, None
+        return left
+
+    def shown(self, state: SessionState) -> ReportsShown:
+        """A report takes its place once it has been read: until then the one before stays."""
+        wanted = self._wanted(state)
+        if wanted is None:
+            return ReportsShown()
+        views = {view.id: view for view in state.reports}
+        if wanted.id in self._loaded or self._showing not in self._loaded:
+            self._showing = wanted.id
+        view = views.get(self._showing or 0, wanted)
+        against = views.get(self._against or 0)
+        if against is not None and against.id == view.id:
+            against = None
+        newer = 0
+        if self._chosen is not None:
+            newer = sum(other.complete and other.id > wanted.id for other in state.reports)
+        asked = (wanted, against)
+        return ReportsShown(
+            view=view,
+            report=self._loaded.get(view.id),
+            against=against,
+            against_report=None if against is None else self._loaded.get(against.id),
+            reading=next((one for one in asked if one is not None and one.id not in self._loaded), None),
+            newer=newer,
+        )
+
+    def has_read(self, report: int) -> bool:
+        return report in self._loaded
+
+    def next_read(self, state: SessionState, now_s: float) -> Callable[[], Loaded] | None:
+        """Work for a thread, one at a time: two would only wait for each other. ``now_s``: a clock that never goes back."""
+        if self._reading is not None:
+            return None
+        for view in self._wanted_views(state):
+            known = (view.symbols, view.symbolized)
+            if not view.complete or self._read_with.get(view.id) == known:
+                continue
+            only_names = view.id in self._loaded and not view.symbolized
+            if only_names and now_s - self._read_at_s[view.id] < NAMES_EVERY_S:
+                continue
+            self._reading = view.id
+            self._read_with[view.id], self._read_at_s[view.id] = known, now_s
+            return partial(load_report_apart, state.folder, view.id)
+        return None
+
+    def take(self, state: SessionState, loaded: Loaded) -> None:
+        """What the work has read; reports that nobody looks at any more are let go."""
+        self._reading = None
+        number, report = loaded
+        self._loaded[number] = report
+        wanted = {view.id for view in self._wanted_views(state)} | {self._showing}
+        for other in [other for other in self._loaded if other not in wanted]:
+            del self._loaded[other], self._read_with[other], self._read_at_s[other]
+
+    def _wanted(self, state: SessionState) -> ReportView | None:
+        chosen = next((view for view in state.reports if view.id == self._chosen), None)
+        return chosen or _newest(state)
+
+    def _wanted_views(self, state: SessionState) -> list[ReportView]:
+        """What is shown first, then what it is compared with, then the newest, whose largest leak the verdict names."""
+        views = {view.id: view for view in state.reports}
+        wanted = [self._wanted(state), views.get(self._against or 0), _newest(state)]
+        return list(dict.fromkeys(view for view in wanted if view is not None))
+
+
+def _newest(state: SessionState) -> ReportView | None:
+    """The newest report that is whole; while there is none, the newest."""
+    whole = (view for view in reversed(state.reports) if view.complete)
+    return next(whole, state.reports[-1] if state.reports else None)
