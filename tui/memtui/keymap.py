@@ -225,12 +225,12 @@ _BESIDE_GRAPH = ("why", "zoom-pane")
 
 
 def footer_keys(
-    *, live: bool, tab: str, width: int, graph: bool = True, running: bool = True
+    *, live: bool, tab: str, width: int, graph: bool = True, running: bool = True, comparable: bool = False
 ) -> tuple[tuple[str, str], ...]:
     """(key, words) for the footer, in their order, as many as fit in ``width`` columns; help and quit always stay.
 
     ``graph`` False: a report alone is shown, so the keys of what is above it mean nothing. ``running`` False: the target has
-    ended, there is nothing to stop.
+    ended, there is nothing to stop. ``comparable``: there are reports to choose from.
     """
     chosen = [
         k
@@ -238,6 +238,7 @@ def footer_keys(
         if (live or not k.needs_recorder)
         and (running or k.id != "stop")
         and (tab == "leaks" or k.context is not Context.LEAKS)
+        and (comparable or k.id != "compare")
         and (graph or (k.context is not Context.GRAPH and k.id not in _BESIDE_GRAPH))
     ]
     pairs = [("-+" if k.id == "rate-up" else k.shown, k.words, k.footer >= 90) for k in chosen]

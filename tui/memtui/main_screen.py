@@ -166,6 +166,7 @@ class MainScreen(Screen[None]):
         )
         self._verdicts.show(showing.verdicts)
         self._tabs.show(tabs(state, showing.reports.view), self.panes.active, aside=self.panes.caption, boxed=in_box)
+        self._footer.comparing(len(state.reports) > 1)
         self._footer.show(
             live=state.live, running=state.running, tab=self.panes.active, graph=not self.has_class(REPORT_ONLY)
         )

@@ -35,7 +35,14 @@ class KeyFooter(Widget):
         self._tab = "leaks"
         self._graph = True
         self._running = True
+        self._comparable = False
         self._ends: list[tuple[int, str]] = []
+
+    def comparing(self, possible: bool) -> None:
+        """Whether there are reports to choose from."""
+        if possible != self._comparable:
+            self._comparable = possible
+            self.refresh()
 
     def show(self, *, live: bool, running: bool, tab: str, graph: bool) -> None:
         if (live, running, tab, graph) != (self._live, self._running, self._tab, self._graph):
@@ -52,6 +59,7 @@ class KeyFooter(Widget):
             tab=self._tab,
             width=self.content_size.width,
             graph=self._graph,
+            comparable=self._comparable,
         )
         for key, words in keys:
             parts += [" ", (key, "bold $key"), (f" {words} ", "$foreground")]
