@@ -34,6 +34,7 @@ FRESH_S = 3.0
 
 WAITING, READY, BUSY, REFUSED, OFF, GONE = "waiting", "ready", "busy", "refused", "off", "gone"
 
+_ENDED = UserError("the process did not answer", "it has ended", "relaunch it and ask again")
 _OFF = UserError("cannot ask the process", "--no-guest was given", "leave it out")
 
 
@@ -93,6 +94,8 @@ class Inquiries:
         self._newest: AllocatorSample | None = None
         self._rate: float | None = None
         self._numbers = 0
+        self._commands = 0
+        self._waiting: dict[int, Done] = {}
         if off:
             self._stand(OFF, _OFF)
 
@@ -280,11 +283,13 @@ class Inquiries:
         self._submit(ask, answered, done)
 
     def _submit(self, ask: Callable[[Conversation], T], answered: Callable[[T], dict[str, Any]], done: Done) -> None:
+        number = self._commands = self._commands + 1
+        self._waiting[number] = done
+
         def came(answer: T | UserError) -> None:
-            if isinstance(answer, UserError):
-                done(Outcome({}, answer))
+            if self._waiting.pop(number, None) is None:
                 return
-            done(Outcome(answered(answer)))
+            done(Outcome({}, answer) if isinstance(answer, UserError) else Outcome(answered(answer)))
 
         self._asker.submit(ask, came)
 
@@ -292,6 +297,9 @@ class Inquiries:
         """Let go of the process, without waiting: it may have ended, or not answer."""
         self._selector.unregister(self._asker.descriptor)
         self._asker.dismiss()
+        waiting, self._waiting = self._waiting, {}
+        for done in waiting.values():
+            done(Outcome({}, _ENDED))
 
     def join(self) -> None:
         """Wait, for some seconds at most, until nothing of ours is in the process any more."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from memtui.controller import SessionFollower, load_samples_apart
-from memtui.session_views import leak_state, report_work, tabs
+from memtui.report_desk import ReportsShown, load_report_apart
+from memtui.session_views import leak_state, tabs
 from memtui.state import SessionState, activity, lost_by_killing
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
@@ -170,14 +171,18 @@ def test_after_the_end_the_report_is_waited_for_then_nothing(tmp_path: Path) -> 
 
 def test_the_report_is_read_whole_and_shown_with_its_run(tmp_path: Path) -> None:
     state = look(storyboard(tmp_path))
-    work = report_work(state)
-    assert work is not None
-    loaded = work()
-    shown = leak_state(state, loaded)
+    assert state.report is not None
+    _, report = load_report_apart(state.folder, state.report.id)
+    shown = leak_state(state, ReportsShown(state.report, report))
     assert shown.report is not None
     assert (shown.run, shown.moment, len(shown.report.leaks)) == (1, "at exit", 5)
-    assert leak_state(state, None).empty is not None
-    assert [(tab.number, tab.count) for tab in tabs(state)] == [("1", "5"), ("3", ""), ("4", "6"), ("5", "2")]
+    assert leak_state(state, ReportsShown(state.report)).empty is not None
+    assert [(tab.number, tab.count) for tab in tabs(state, state.report)] == [
+        ("1", "5"),
+        ("3", ""),
+        ("4", "6"),
+        ("5", "2"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +205,7 @@ def test_every_empty_leaks_tab_says_why(
         if no_report:
             writer.add(Event(at_s=5.5, run=1, kind=EventKind.NO_REPORT.value, text=no_report))
     writer.close()
-    empty = leak_state(look(tmp_path), None).empty
+    empty = leak_state(look(tmp_path), ReportsShown()).empty
     assert empty is not None
     assert empty.headline.startswith(expected)
     assert any("m " in line or "t " in line or "r " in line for line in empty.lines)
@@ -211,9 +216,8 @@ def test_a_verdict_names_the_largest_leak_once_the_report_is_read(tmp_path: Path
     state = follower.poll(STARTED + END_S, live=True)
     assert state.diagnoses
     assert not any("open_session" in line.sentence for line in state.diagnoses)
-    work = report_work(state)
-    assert work is not None
-    follower.take_report(*work())
+    assert state.report is not None
+    follower.take_report(*load_report_apart(state.folder, state.report.id))
     state = follower.poll(STARTED + END_S, live=True)
     assert any("open_session(Conn&) server.cpp:88" in line.sentence for line in state.diagnoses)
     assert all(line.evidence for line in state.diagnoses)
