@@ -109,7 +109,7 @@ def test_the_footer_of_the_specification() -> None:
 
 def test_keys_of_later_issues_appear_nowhere() -> None:
     shown = {key.shown for key in KEYS}
-    assert shown.isdisjoint({"2", "l", "x", "c", "s", "d", "e", "y", "v"})
+    assert shown.isdisjoint({"e", "y", "v"})
 
 
 def test_one_table_makes_bindings_help_and_readme() -> None:
