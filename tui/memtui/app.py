@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
@@ -22,12 +23,13 @@ from memtui.controller import Loaded, SessionFollower, load_samples_apart
 from memtui.dialogs import Dialogs
 from memtui.hangup import terminal_is_gone, vanish, watch_signals
 from memtui.keymap import KEYS, bindings
+from memtui.live_commands import BEFORE_FIRST_CHECK, LiveCommands
 from memtui.main_screen import MainScreen, Showing
 from memtui.pending import PendingControls, next_half
 from memtui.report_desk import ReportDesk
 from memtui.session_views import RECORDER_GONE, GraphFeed, following
 from memtui.state import Activity, SessionState, activity
-from memtui.status_line import StatusLine, Tone, no_recorder, refusal
+from memtui.status_line import StatusLine, Tone, attached, ended, no_recorder, refusal
 from memtui.widgets.controls import Controls
 from memtui.widgets.footer import KeyFooter
 from memtui.widgets.rate_slider import RateSlider
@@ -35,6 +37,9 @@ from memtui.widgets.tab_bar import TabBar
 from memtui.widgets.verdicts import Verdicts
 
 POLL_S = 0.25
+
+# How a command went is an event too: its line makes room for the diagnosis after this.
+OUTCOME_S = 20.0
 
 LEFT, ENDED = "left", "ended"
 
@@ -84,7 +89,9 @@ class MemtuiApp(App[str]):
         self._feed = GraphFeed(ascii=ascii)
         self.state: SessionState = self._follower.poll(clock(), live=self._commander.connected, judge=False)
         self.pending: PendingControls = following(None, self.state.run)
+        self._live = LiveCommands(self._commander)
         self._notice: StatusLine | None = None
+        self._notice_until_s = math.inf
         self._quitting = False
         self._start_paused = start_paused
         self._on_exit = on_exit
@@ -143,9 +150,13 @@ class MemtuiApp(App[str]):
         if (under_way := self._activity()) is not None:
             hint = ("t", "again: kill") if under_way.stopping else ("", "")
             lines.append(StatusLine(self.glyphs.waiting, "WAIT", under_way.sentence, Tone.WARN, *hint))
+        lines += self._live.waiting(self._clock(), self.glyphs.waiting)
         if self._commander.lost and self.state.run is not None and not self.state.run.ended:
             lines.append(RECORDER_GONE)
         return (*lines, *self.state.diagnoses)
+
+    def _put(self, notice: StatusLine | None, *, until_s: float = math.inf) -> None:
+        self._notice, self._notice_until_s = notice, until_s
 
     def _activity(self) -> Activity | None:
         return activity(self.state, relaunching=self._commander.waits_for("relaunch"))
@@ -153,14 +164,21 @@ class MemtuiApp(App[str]):
     def _tick(self) -> None:
         if not self.is_headless and terminal_is_gone():
             vanish(self._commander.leave)
+        now_s = self._clock()
         for outcome in self._commander.poll():
+            self._live.answered(outcome.verb, now_s, ok=outcome.error is None)
             if outcome.error is not None:
-                self._notice = refusal(outcome.error)
+                self._put(refusal(outcome.error))
         before = self.state.run
         self.state = self._follower.poll(self._clock(), live=self._commander.connected)
         run = self.state.run
         if run is not None and (before is None or before.number != run.number):
             self.pending = following(self.pending if before is not None else None, run)
+        self.pending = self.pending.reading(self.state.rate_read)
+        if (told := self._live.news(self.state, now_s)) is not None:
+            self._put(told, until_s=now_s + OUTCOME_S)
+        elif now_s >= self._notice_until_s:
+            self._put(None)
         self._ask_for_report()
         self._show_state()
         if self._quitting and self.state.finished and self._report_is_read:
@@ -223,6 +241,9 @@ class MemtuiApp(App[str]):
     async def on_tab_bar_activated(self, event: TabBar.Activated) -> None:
         await self.action_show_tab(event.tab)
 
+    def on_heap_pane_asked(self) -> None:
+        self.action_ask()
+
     def on_rate_slider_changed(self, event: RateSlider.Changed) -> None:
         if self._may("change the rate"):
             self.set_pending(self.pending.with_rate(event.value))
@@ -266,7 +287,7 @@ class MemtuiApp(App[str]):
     async def action_back(self) -> None:
         """Close what is open, one thing a time: a refusal, a step into the leaks, the zoom, what is pending."""
         if self._notice is not None:
-            self._notice = None
+            self._put(None)
         elif self.main.panes.back() or (self.main.panes.active == "leaks" and self.reports.leave_comparison()):
             pass
         elif self.main.zoomed:
@@ -283,11 +304,11 @@ class MemtuiApp(App[str]):
 
     def set_pending(self, pending: PendingControls) -> None:
         self.pending = pending
-        self._notice = None
+        self._put(None)
         self._show_state()
 
     def action_check_picker(self) -> None:
-        if self._may("launch it with another check"):
+        if self._may_launch("launch it with another check"):
             self.dialogs.pick_check()
 
     def action_rate_input(self) -> None:
@@ -301,12 +322,12 @@ class MemtuiApp(App[str]):
         self.dialogs.show_why()
 
     def action_relaunch(self) -> None:
-        if not self._may("relaunch the target"):
+        if not self._may_launch("relaunch the target"):
             return
         if self._commander.waits_for("relaunch") or self._stopping:
             self.dialogs.offer_kill()
             return
-        self._notice = None
+        self._put(None)
         self._commander.send("relaunch", mode=self.pending.shown_mode, release_rate=self.pending.wanted_rate)
         self._show_state()
 
@@ -316,19 +337,15 @@ class MemtuiApp(App[str]):
         return under_way is not None and under_way.stopping
 
     def action_stop_target(self) -> None:
-        if not self._may("stop the target"):
+        if not self._may_launch("stop the target") or not self._has_process():
             return
-        if not self.state.running:
-            self.say(
-                StatusLine("○", "ENDED", "the target is not running; r launches it again", Tone.CALM, "r", "launch")
-            )
-        elif self._stopping:
+        if self._stopping:
             self.dialogs.offer_kill()
         else:
             self.stop()
 
     def stop(self) -> None:
-        self._notice = None
+        self._put(None)
         self._commander.send("stop")
         self._show_state()
 
@@ -337,7 +354,7 @@ class MemtuiApp(App[str]):
 
     def say(self, line: StatusLine) -> None:
         """A line that stays until the next command or esc."""
-        self._notice = line
+        self._put(line)
         self._show_state()
 
     def _may(self, what: str) -> bool:
@@ -345,6 +362,44 @@ class MemtuiApp(App[str]):
             return True
         self.say(no_recorder(what))
         return False
+
+    def _may_launch(self, what: str) -> bool:
+        if not self._may(what):
+            return False
+        if self.state.identity.attached:
+            self.say(attached(what))
+        return not self.state.identity.attached
+
+    def _has_process(self) -> bool:
+        if not self.state.running:
+            self.say(ended(again=not self.state.identity.attached))
+        return self.state.running
+
+    # What is asked of the process while it runs
+
+    def _ask_process(self, what: str, verb: str, **args: Any) -> None:
+        if self._may(what) and self._has_process():
+            self._put(None)
+            self._live.send(verb, self.state, self._clock(), **args)
+            self._show_state()
+
+    def action_set_live(self) -> None:
+        self._ask_process("set its rate", "rate", release_rate=self.pending.shown_rate)
+
+    def action_release(self) -> None:
+        self._ask_process("release its memory", "release")
+
+    def action_check_now(self) -> None:
+        if self._commander.connected and self.state.running and self._live.must_tell_first(self.state):
+            self.say(BEFORE_FIRST_CHECK)
+        else:
+            self._ask_process("check it", "check")
+
+    def action_snapshot(self) -> None:
+        self._ask_process("take a snapshot of it", "snapshot")
+
+    def action_ask(self) -> None:
+        self._ask_process("ask the process", "ask")
 
     # The end
 
@@ -355,7 +410,7 @@ class MemtuiApp(App[str]):
             self.leave(ENDED)
         elif self._stopping and self._quitting:
             self.dialogs.offer_kill()
-        elif self._on_exit == "stop":
+        elif self._on_exit == "stop" and not self.state.identity.attached:
             self.stop_and_quit()
         elif self._on_exit == "detach":
             self.leave(LEFT)

@@ -99,10 +99,13 @@ class Dialogs:
                 app.leave(LEFT)
 
         check = f" Its {run.row.mode} check reports when it exits." if run.row.mode != "off" else ""
-        answers = (
+        question = f"The target runs: pid {run.pid}.{check}"
+        answers: tuple[tuple[str, str, str], ...] = (
             ("stop", "s", "stop it, then quit"),
             ("leave", "l", "leave it running; `memtui resume` comes back"),
             ("stay", "y", "stay"),
         )
-        question = f"The target runs: pid {run.pid}.{check}"
+        if app.state.identity.attached:
+            question = f"pid {run.pid} runs on, as it did before memtui came."
+            answers = (("leave", "l", "leave it running; memtui lets go of it"), ("stay", "y", "stay"))
         app.push_screen(Choice("Quit", question, answers, glyphs=app.glyphs), answered)

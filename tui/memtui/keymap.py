@@ -27,8 +27,9 @@ class Key:
     """``keys`` as Textual names them, comma separated, ``shown`` as people write them. ``footer``: its place there, 0 for none.
 
     ``action`` is an action of the application; '' when the widget in focus has the key itself and it is listed here for help.
-    ``needs_recorder``: it acts on the target, so it means nothing in a finished session. ``priority``: it counts even while a
-    dialog or an input has the focus.
+    ``needs_recorder``: it acts on the target, so it means nothing in a finished session; ``needs_process``: it asks the process,
+    so there must be one; ``launches``: it starts or stops the target, which is not for memtui where it has only attached.
+    ``priority``: it counts even while a dialog or an input has the focus.
     """
 
     id: str
@@ -41,6 +42,14 @@ class Key:
     footer: int = 0
     needs_recorder: bool = False
     priority: bool = False
+    needs_process: bool = False
+    launches: bool = False
+
+    def exists(self, *, live: bool, running: bool, attached: bool) -> bool:
+        """Whether it can mean anything: ``live``, there is a recorder; ``running``, there is a process."""
+        if self.launches and attached:
+            return False
+        return (live or not self.needs_recorder) and (running or not self.needs_process)
 
 
 KEYS: tuple[Key, ...] = (
@@ -48,12 +57,13 @@ KEYS: tuple[Key, ...] = (
         "check",
         "m",
         "m",
-        "check",
+        "mode",
         "choose the heap check for the next launch",
         Context.TARGET,
         "check_picker",
-        3,
+        12,
         needs_recorder=True,
+        launches=True,
     ),
     Key(
         "rate-down",
@@ -96,6 +106,7 @@ KEYS: tuple[Key, ...] = (
         "relaunch",
         1,
         needs_recorder=True,
+        launches=True,
     ),
     Key(
         "stop",
@@ -105,14 +116,65 @@ KEYS: tuple[Key, ...] = (
         "stop the target; again: kill it",
         Context.TARGET,
         "stop_target",
+        11,
+        needs_recorder=True,
+        needs_process=True,
+        launches=True,
+    ),
+    Key(
+        "set-live",
+        "l",
+        "l",
+        "set live",
+        "set the rate shown in the running process",
+        Context.TARGET,
+        "set_live",
+        8,
+        needs_recorder=True,
+        needs_process=True,
+    ),
+    Key(
+        "release",
+        "x",
+        "x",
+        "release",
+        "release free memory now",
+        Context.TARGET,
+        "release",
+        3,
+        needs_recorder=True,
+        needs_process=True,
+    ),
+    Key(
+        "check-now",
+        "c",
+        "c",
+        "check",
+        "check for leaks now, without an exit",
+        Context.TARGET,
+        "check_now",
         4,
         needs_recorder=True,
+        needs_process=True,
+    ),
+    Key(
+        "snapshot",
+        "s",
+        "s",
+        "snapshot",
+        "write a heap snapshot",
+        Context.TARGET,
+        "snapshot",
+        13,
+        needs_recorder=True,
+        needs_process=True,
     ),
     Key("tab-leaks", "1", "1", "Leaks", "what leaked, and from which line", Context.VIEW, "show_tab('leaks')"),
+    Key("tab-heap", "2", "2", "Heap", "where the memory is, as the allocator says", Context.VIEW, "show_tab('heap')"),
     Key("tab-output", "3", "3", "Output", "what the target prints", Context.VIEW, "show_tab('output')"),
     Key("tab-events", "4", "4", "Events", "what happened, and when", Context.VIEW, "show_tab('events')"),
     Key("tab-runs", "5", "5", "Runs", "the launches of the target, side by side", Context.VIEW, "show_tab('runs')"),
-    Key("why", "w", "w", "why", "the evidence behind the diagnosis", Context.VIEW, "why", 9),
+    Key("why", "w", "w", "why", "the evidence behind the diagnosis", Context.VIEW, "why", 10),
     Key("zoom-pane", "z", "z", "zoom", "the focused pane alone, and back", Context.VIEW, "maximise", 7),
     Key("help", "question_mark", "?", "help", "this help", Context.VIEW, "help", 90),
     Key("back", "escape", "esc", "back", "close, go back, drop what is pending", Context.VIEW, "back"),
@@ -149,11 +211,11 @@ KEYS: tuple[Key, ...] = (
         "leaks('open')",
         6,
     ),
-    Key("sort", "o", "o", "sort", "sort by the next column", Context.LEAKS, "leaks('sort')", 10),
-    Key("group", "b", "b", "group", "group by stack, function, file or library", Context.LEAKS, "leaks('group')", 11),
+    Key("sort", "o", "o", "sort", "sort by the next column", Context.LEAKS, "leaks('sort')", 14),
+    Key("group", "b", "b", "group", "group by stack, function, file or library", Context.LEAKS, "leaks('group')", 15),
     Key("next-leak", "n", "n", "next", "the next leak", Context.LEAKS, "leaks('next_leak')"),
     Key("previous-leak", "p", "p", "previous", "the leak before", Context.LEAKS, "leaks('previous_leak')"),
-    Key("pause", "space", "space", "pause", "pause the graph, and go on", Context.GRAPH, "graph('toggle_pause')", 8),
+    Key("pause", "space", "space", "pause", "pause the graph, and go on", Context.GRAPH, "graph('toggle_pause')", 9),
     Key(
         "zoom-out", "left_square_bracket", "[", "zoom out", "more time on the graph", Context.GRAPH, "graph('zoom_out')"
     ),
@@ -202,6 +264,7 @@ KEYS: tuple[Key, ...] = (
     Key("down-up", "", "j k", "down, up", "down and up, as the arrows do", Context.LISTS),
     Key("first-last", "", "g G", "first, last", "the first and the last row", Context.LISTS),
     Key("page", "", "pgdn pgup", "page", "a page down, a page up", Context.LISTS),
+    Key("ask", "", "enter", "ask", "on Heap: ask a process that has one thread only", Context.LISTS),
     Key("slide", "", "← →", "by 0.5", "the rate by 0.5; with ctrl by 0.1", Context.SLIDER),
     Key("slide-ends", "", "home end", "0, 10", "0 (never) and 10", Context.SLIDER),
 )
@@ -225,18 +288,24 @@ _BESIDE_GRAPH = ("why", "zoom-pane")
 
 
 def footer_keys(
-    *, live: bool, tab: str, width: int, graph: bool = True, running: bool = True, comparable: bool = False
+    *,
+    live: bool,
+    tab: str,
+    width: int,
+    graph: bool = True,
+    running: bool = True,
+    attached: bool = False,
+    comparable: bool = False,
 ) -> tuple[tuple[str, str], ...]:
     """(key, words) for the footer, in their order, as many as fit in ``width`` columns; help and quit always stay.
 
-    ``graph`` False: a report alone is shown, so the keys of what is above it mean nothing. ``running`` False: the target has
-    ended, there is nothing to stop. ``comparable``: there are reports to choose from.
+    ``graph`` False: a report alone is shown, so the keys of what is above it mean nothing. ``comparable``: there are reports to
+    choose from. The rest is as in Key.exists().
     """
     chosen = [
         k
         for k in sorted((k for k in KEYS if k.footer), key=lambda k: k.footer)
-        if (live or not k.needs_recorder)
-        and (running or k.id != "stop")
+        if k.exists(live=live, running=running, attached=attached)
         and (tab == "leaks" or k.context is not Context.LEAKS)
         and (comparable or k.id != "compare")
         and (graph or (k.context is not Context.GRAPH and k.id not in _BESIDE_GRAPH))

@@ -28,6 +28,7 @@ from memtui.screen_layout import (
 from memtui.session_views import tabs
 from memtui.state import SessionState
 from memtui.status_line import StatusLine
+from memtui.target_keys import buttons
 from memtui.widgets.controls import Controls
 from memtui.widgets.figures_line import figures_line
 from memtui.widgets.footer import KeyFooter
@@ -156,17 +157,21 @@ class MainScreen(Screen[None]):
         width, height = self.app.size
         in_box = boxed(width, height)
         self._header.show(header(state, self.glyphs, width, busy=showing.busy))
-        self._figures.show(figures_line(state, self.glyphs, width))
+        self._figures.show(figures_line(state, self.glyphs, width, textured=self.glyphs.ascii or self.app.no_color))
         self._controls.show(
             showing.pending,
-            wide=width >= WIDE_COLUMNS,
+            buttons(state),
+            rows=graph_rows(width, height) if width >= WIDE_COLUMNS else 1,
             width=CONTROLS_COLUMNS - (6 if in_box else 4),
-            live=state.live,
-            running=state.running,
+            picker=state.live and not state.identity.attached,
         )
         self._verdicts.show(showing.verdicts)
         self._tabs.show(tabs(state, showing.reports.view), self.panes.active, aside=self.panes.caption, boxed=in_box)
         self._footer.comparing(len(state.reports) > 1)
         self._footer.show(
-            live=state.live, running=state.running, tab=self.panes.active, graph=not self.has_class(REPORT_ONLY)
+            live=state.live,
+            running=state.running,
+            attached=state.identity.attached,
+            tab=self.panes.active,
+            graph=not self.has_class(REPORT_ONLY),
         )

@@ -15,6 +15,7 @@ from memtui.state import SessionState
 if TYPE_CHECKING:
     from textual.widget import Widget
 
+    from memtui.heap.pane import HeapPane
     from memtui.leaks.pane import LeakPane
     from memtui.leaks.source import RecordedLines
     from memtui.panes.events import EventsPane
@@ -32,6 +33,7 @@ class PaneStack(Container):
         self.active = "leaks"
         self._leak_caption = ""
         self._leaks: LeakPane | None = None
+        self._heap: HeapPane | None = None
         self._output: OutputPane | None = None
         self._events: EventsPane | None = None
         self._runs: RunsPane | None = None
@@ -41,6 +43,8 @@ class PaneStack(Container):
         """What the shown pane says of itself, for the tab bar."""
         if self.active == "leaks":
             return self._leak_caption
+        if self.active == "heap":
+            return self._heap.caption if self._heap is not None else ""
         return self._output.caption if self.active == "output" and self._output is not None else ""
 
     async def show_tab(self, tab: str) -> None:
@@ -59,6 +63,11 @@ class PaneStack(Container):
 
             self._leaks = LeakPane(sources=Sources(self._recorded), ascii=self._glyphs.ascii, id="leaks")
             return self._leaks
+        if tab == "heap":
+            from memtui.heap.pane import HeapPane
+
+            self._heap = HeapPane(glyphs=self._glyphs, id="heap")
+            return self._heap
         if tab == "output":
             from memtui.panes.output import OutputPane
 
@@ -78,7 +87,9 @@ class PaneStack(Container):
         """Only what is seen is kept up to date, and the leaks, whose worker needs time."""
         if self._leaks is not None:
             self._leaks.show(leak_state(state, reports))
-        shown = {"output": self._output, "events": self._events, "runs": self._runs}.get(self.active)
+        shown = {"heap": self._heap, "output": self._output, "events": self._events, "runs": self._runs}.get(
+            self.active
+        )
         if shown is not None:
             shown.show(state)
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from memtui.figures import brief
 from memtui.graph.state import GraphState, Limit, Mark, RunSpan
 from memtui.leaks import state as leak_states
 from memtui.leaks.state import Empty, LeakPaneState
 from memtui.pending import PendingControls
 from memtui.report_desk import ReportsShown
 from memtui.report_names import at_words, minute, moment_words, report_title, since_words, snapshot_before
-from memtui.state import ReportView, RunView, SessionState
+from memtui.state import ReportView, RunView, SessionState, event_detail, mark_letter
 from memtui.status_line import StatusLine, Tone
-from memtui.widgets.rate_slider import show_rate
 from memtui.widgets.tab_bar import Tab
-from memtui_profiler.events import MARKS, EventKind
+from memtui_profiler.events import EventKind
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.session.rows import Event
-
-_LETTERS = {kind.value: letter for kind, letter in MARKS.items()}
 
 
 class GraphFeed:
@@ -33,8 +31,8 @@ class GraphFeed:
     def state(self, state: SessionState) -> GraphState:
         if state.events is not self._events:
             self._events = state.events
-            marked = (event for event in state.events if event.kind in _LETTERS)
-            self._marks = tuple(Mark(event.at_s, _LETTERS[event.kind], event.text) for event in marked)
+            marked = ((event, mark_letter(event)) for event in state.events)
+            self._marks = tuple(Mark(e.at_s, letter, e.text, _label(e)) for e, letter in marked if letter)
         limit = state.limit
         limits = (Limit(f"{limit.source} limit", limit.limit_bytes),) if limit and limit.limit_bytes else ()
         return GraphState(
@@ -46,9 +44,18 @@ class GraphFeed:
             runs=tuple(map(_span, state.runs)),
             marks=self._marks,
             limits=limits,
-            allocator=state.run.row.allocator.split()[0] if state.run and state.run.row.allocator else "",
+            allocator=next(iter(state.allocator.split()), ""),
             ascii=self._ascii,
         )
+
+
+def _label(event: Event) -> str:
+    """What is worth standing beside a mark: how much a release gave back."""
+    detail = event_detail(event)
+    before, after = detail.get("before_bytes"), detail.get("after_bytes")
+    if event.kind != EventKind.RELEASED.value or not isinstance(before, int) or not isinstance(after, int):
+        return ""
+    return f"released {brief(before - after)}" if before - after >= 1 << 20 else "released nothing"
 
 
 def _graph_end_s(state: SessionState) -> float:
@@ -60,7 +67,7 @@ def _graph_end_s(state: SessionState) -> float:
 
 
 def _span(run: RunView) -> RunSpan:
-    return RunSpan(run.number, run.row.at_s, f"run {run.number}, rate {show_rate(run.rate)}")
+    return RunSpan(run.number, run.row.at_s, f"run {run.number}, rate {run.rate_words}")
 
 
 def leak_state(state: SessionState, shown: ReportsShown) -> LeakPaneState:
@@ -120,6 +127,7 @@ def tabs(state: SessionState, shown: ReportView | None) -> tuple[Tab, ...]:
     events = sum(event.kind != EventKind.VIEWER.value for event in state.events)
     return (
         Tab("leaks", "1", "Leaks", leaks),
+        Tab("heap", "2", "Heap"),
         Tab("output", "3", "Output"),
         Tab("events", "4", "Events", str(events) if events else ""),
         Tab("runs", "5", "Runs", str(len(state.runs)) if state.runs else ""),

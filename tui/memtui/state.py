@@ -10,7 +10,7 @@ from typing import Any
 from memtui import figures
 from memtui.heap.state import HeapState
 from memtui.status_line import StatusLine
-from memtui_profiler.events import EventKind
+from memtui_profiler.events import MARKS, EventKind
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.series import Series
 from memtui_profiler.session.rows import CapabilityRow, Event, MemoryLimit, Run, RunEnd, Sample
@@ -183,6 +183,16 @@ def event_detail(event: Event) -> dict[str, Any]:
     except ValueError:
         return {}
     return detail if isinstance(detail, dict) else {}
+
+
+_LETTERS = {kind.value: letter for kind, letter in MARKS.items()}
+
+
+def mark_letter(event: Event) -> str:
+    """What marks an event on the time axis; '' for nothing. A report is marked by what asked for it, unless the exit did."""
+    if event.kind == EventKind.REPORT.value and event_detail(event).get("origin", "exit") != "exit":
+        return ""
+    return _LETTERS.get(event.kind, "")
 
 
 _STEPS = {"term": "SIGTERM", "term-group": "SIGTERM to its group", "kill": "SIGKILL"}

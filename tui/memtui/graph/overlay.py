@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from memtui.figures import clock, prose, tight
 from memtui.graph.axes import GUTTER
-from memtui.graph.canvas import Cell, Charset, Grid, Ink, is_free, shown_text, write
+from memtui.graph.canvas import EMPTY, Cell, Charset, Grid, Ink, is_free, shown_text, write
 from memtui.graph.plot import INKS, Solid
 from memtui.graph.state import Band, Limit, Mark, bands
 from memtui_profiler.series import Point
@@ -60,10 +60,16 @@ def draw_mark_labels(grid: Grid, solid: Solid, marks: Mapping[int, Sequence[Mark
             continue
         right, left = GUTTER + column + 2, GUTTER + column - 1 - len(text)
         for row, begin in ((row, begin) for begin in (right, left) for row in rows):
-            if begin > GUTTER and is_free(grid, row, begin - 1, len(text) + 2):
+            if begin > GUTTER and _only_lines(grid, row, begin - 1, len(text) + 2, look):
                 write(grid, row, begin, text, Ink.MARK)
                 solid[row][begin - GUTTER : begin - GUTTER + len(text)] = [False] * len(text)
                 break
+
+
+def _only_lines(grid: Grid, row: int, column: int, length: int, look: Charset) -> bool:
+    """Whether nothing but the lines of other marks stands there, which may be interrupted."""
+    cells = grid[row][column : column + length] if row < len(grid) else []
+    return len(cells) == length and all(cell in (EMPTY, Cell(look.mark, Ink.MARK, Ink.NONE)) for cell in cells)
 
 
 def draw_crosshair(grid: Grid, solid: Solid, column: int, look: Charset, *, textured: bool) -> None:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from memtui.heap.terms import ANY, Terms, terms_of
-from memtui.state import RunView, SessionState, event_detail
-from memtui_profiler.events import MARKS, EventKind
+from memtui.state import RunView, SessionState, event_detail, mark_letter
+from memtui_profiler.events import EventKind
 from memtui_profiler.series import WIDTHS_S, Series, column_of
 from memtui_profiler.session.rows import AllocatorSample
 
 MINUTE_S = 60.0
-_MARKED = {kind.value: letter for kind, letter in MARKS.items() if kind is not EventKind.RELAUNCH}
 
 
 class Role(Enum):
@@ -139,11 +138,12 @@ def _baseline(state: SessionState, run: RunView, newest: AllocatorSample) -> tup
     """The newest mark of the run or a minute ago, whichever is later; the sample that was the last before it."""
     since_s, words = newest.at_s - MINUTE_S, "in 1 min"
     for event in reversed(state.events):
-        if event.run == run.number and event.kind in _MARKED and event.at_s < newest.at_s:
+        letter = mark_letter(event) if event.kind != EventKind.RELAUNCH.value else ""
+        if letter and event.run == run.number and event.at_s < newest.at_s:
             seconds = event_detail(event).get("seconds")
             begun_s = event.at_s - (seconds if isinstance(seconds, int | float) else 0.0)
             if begun_s > since_s:
-                since_s, words = begun_s, f"since {_MARKED[event.kind]}"
+                since_s, words = begun_s, f"since {letter}"
             break
     before = [sample for sample in state.heap.samples if sample.at_s <= since_s]
     if before:

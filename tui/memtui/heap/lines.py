@@ -16,9 +16,12 @@ from memtui_parsers.clean_text import clean
 # From this width on the blocks stand beside the table.
 BESIDE_FROM = 94
 LEAST_BESIDE, MOST_BESIDE = 31, 52
+BESIDE_PERCENT = 32
 # From this height on there is a headline, and air under the bar; from the other on the bar is three rows high.
 ROOMY_FROM, TALL_FROM = 12, 20
 FEWEST_BELOW = 4
+# Not empty, for what has no text has no ground either.
+BLANK = Content(" ")
 
 
 def heap_lines(state: SessionState, width: int, height: int, glyphs: Glyphs, *, textured: bool) -> list[Content]:
@@ -31,25 +34,25 @@ def heap_lines(state: SessionState, width: int, height: int, glyphs: Glyphs, *, 
         lines.append(_headline(state, width, glyphs))
     lines += _bar(shown, width, 3 if height >= TALL_FROM else 1, textured)
     if height >= ROOMY_FROM:
-        lines.append(Content(""))
+        lines.append(BLANK)
     found = blocks(state.heap.detail) if state.heap.detail is not None else ()
     if found and width >= BESIDE_FROM:
-        right = max(LEAST_BESIDE, min(MOST_BESIDE, width * 36 // 100))
+        right = max(LEAST_BESIDE, min(MOST_BESIDE, width * BESIDE_PERCENT // 100))
         left = width - right - 3
         body = _table(state, shown, left, glyphs, textured)
         # What stands beside it takes the rows that are there; the asides come after, so that they push nothing about.
         rows = max(len(body), height - len(lines))
         body += _asides(state, shown, left, glyphs)
-        lines += _beside(body, left, _stacked(found, rows, right, glyphs), glyphs)
+        lines += _beside(body, left, _stacked(found, rows, right - 1, glyphs), glyphs)
     else:
         lines += _table(state, shown, width, glyphs, textured)
         asides = _asides(state, shown, width, glyphs)
         if found:
-            lines.append(Content(""))
+            lines.append(BLANK)
             lines += _side_by_side(found, max(FEWEST_BELOW, height - len(lines) - len(asides) - 1), width, glyphs)
         lines += asides
     if height < ROOMY_FROM:
-        lines += [Content(""), _headline(state, width, glyphs)]
+        lines += [BLANK, _headline(state, width, glyphs)]
     return lines
 
 
@@ -92,7 +95,7 @@ def _stacked(found: tuple[Block, ...], rows: int, width: int, glyphs: Glyphs) ->
     second = min(len(found[1].entries), spare - first)
     return [
         *found[0].lines(first, width, glyphs),
-        *[Content("")] * air,
+        *[BLANK] * air,
         *found[1].lines(second, width, glyphs),
     ]
 
@@ -109,11 +112,10 @@ def _beside(
     left: list[Content], width: int, right: list[Content], glyphs: Glyphs, *, rule: bool = True
 ) -> list[Content]:
     separator: Part = (f" {glyphs.vertical} ", "$rule") if rule else "   "
-    blank = Content("")
     lines = []
     for number in range(max(len(left), len(right))):
-        first = left[number] if number < len(left) else blank
-        second = right[number] if number < len(right) else blank
+        first = left[number] if number < len(left) else BLANK
+        second = right[number] if number < len(right) else BLANK
         lines.append(Content.assemble(first.pad_right(max(0, width - first.cell_length)), separator, second))
     return lines
 
@@ -128,5 +130,5 @@ def _unanswered(state: SessionState, width: int, glyphs: Glyphs, textured: bool)
         lines[-1] = Content.assemble(lines[-1], *hint)
     shown = kernel_breakdown(state)
     if shown is not None:
-        lines += [Content(""), *_bar(shown, width, 1, textured), *_table(state, shown, width, glyphs, textured)]
+        lines += [BLANK, *_bar(shown, width, 1, textured), *_table(state, shown, width, glyphs, textured)]
     return lines

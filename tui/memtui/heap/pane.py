@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.message import Message
 
 from memtui.charset import UNICODE, Glyphs
-from memtui.heap.lines import heap_lines
+from memtui.heap.lines import ROOMY_FROM, heap_lines
 from memtui.heap.words import caption
 from memtui.panes.rows import Rows
 from memtui.state import SessionState
@@ -44,7 +44,10 @@ class HeapPane(Rows):
 
     @property
     def caption(self) -> str:
-        return caption(self._state) if self._state is not None else ""
+        """'' where the pane itself has room for it."""
+        if self._state is None or (self._state.heap.samples and self.size.height >= ROOMY_FROM):
+            return ""
+        return caption(self._state)
 
     def show(self, state: SessionState) -> None:
         """Draw what is new of ``state``: at most once a second, or when something was said."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from memtui_parsers.allocator_stats import AllocatorDetail
 from memtui_parsers.errors import ParseError
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import TABLE_OF, AllocatorDetailRow, AllocatorSample, GuestRow, Row
+
+if TYPE_CHECKING:
+    from memtui_parsers.allocator_stats import AllocatorDetail
 
 R = TypeVar("R", AllocatorSample, AllocatorDetailRow, GuestRow)
 

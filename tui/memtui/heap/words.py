@@ -81,9 +81,7 @@ def asides(state: SessionState, shown: Breakdown) -> list[str]:
     if (sample := state.detail) is not None and sample.file_bytes is not None:
         files, shared = sample.file_bytes, sample.shmem_bytes or 0
         rest = max(0, shown.parts[-1].size_bytes - files - shared)
-        found.append(
-            f"outside the heap: {brief(files)} of files, {brief(shared)} shared, {brief(rest)} stacks and other mappings"
-        )
+        found.append(f"outside: {brief(files)} files, {brief(shared)} shared, {brief(rest)} other")
     if shown.released_bytes:
         found.append(f"{terms.released}: {brief(shown.released_bytes)} of address space, no memory")
     if shown.elsewhere_bytes >= 1 << 20:

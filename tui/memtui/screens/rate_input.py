@@ -11,7 +11,7 @@ from memtui.charset import UNICODE, Glyphs
 from memtui.figures import show_rate
 from memtui.pending import parse_rate
 from memtui.screens.dialog import Dialog
-from memtui.widgets.controls import RATE_NOTE
+from memtui.widgets.controls_words import RATE_NOTE
 from memtui.widgets.line import Text
 
 

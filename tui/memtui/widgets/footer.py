@@ -35,6 +35,7 @@ class KeyFooter(Widget):
         self._tab = "leaks"
         self._graph = True
         self._running = True
+        self._attached = False
         self._comparable = False
         self._ends: list[tuple[int, str]] = []
 
@@ -44,9 +45,10 @@ class KeyFooter(Widget):
             self._comparable = possible
             self.refresh()
 
-    def show(self, *, live: bool, running: bool, tab: str, graph: bool) -> None:
-        if (live, running, tab, graph) != (self._live, self._running, self._tab, self._graph):
-            self._live, self._running, self._tab, self._graph = live, running, tab, graph
+    def show(self, *, live: bool, running: bool, attached: bool, tab: str, graph: bool) -> None:
+        before = (self._live, self._running, self._attached, self._tab, self._graph)
+        if (live, running, attached, tab, graph) != before:
+            self._live, self._running, self._attached, self._tab, self._graph = live, running, attached, tab, graph
             self.refresh()
 
     def render(self) -> Content:
@@ -56,6 +58,7 @@ class KeyFooter(Widget):
         keys = footer_keys(
             live=self._live,
             running=self._running,
+            attached=self._attached,
             tab=self._tab,
             width=self.content_size.width,
             graph=self._graph,
