@@ -215,7 +215,7 @@ class MemtuiApp(App[str]):
             self._follower.start_from(event.worker.result)
         elif event.worker.group == "report" and isinstance(event.worker.result, tuple):
             number, report = event.worker.result
-            self.reports.take(self.state, (number, report))
+            self.reports.take((number, report))
             if self.state.report is not None and number == self.state.report.id:
                 self._follower.take_report(number, report)
             self._tick()

@@ -8,6 +8,7 @@ from memtui_profiler.allocators.jemalloc import find_jemalloc
 from memtui_profiler.allocators.tcmalloc import find_tcmalloc
 
 _RELAUNCH = "relaunch with tcmalloc preloaded (--tcmalloc auto)"
+_GOOGLE = ("MallocExtension_Internal_GetNumericProperty", "TCMallocInternalMalloc")
 _KNOWN = "tcmalloc, jemalloc or glibc malloc"
 
 
@@ -48,9 +49,7 @@ def _foreign(symbols: Symbols) -> str | None:
 def _unknown(symbols: Symbols) -> str | None:
     if symbols.address_of("tc_malloc") is not None:
         return "its tcmalloc was linked without MallocExtension_GetStats"
-    if any(
-        symbols.address_of(name) is not None for name in ("MallocExtension_Internal_GetStats", "TCMallocInternalMalloc")
-    ):
+    if any(symbols.address_of(name) is not None for name in _GOOGLE):
         return "its malloc is Google's own tcmalloc, which memtui cannot ask (gperftools' it can)"
     if symbols.address_of("mi_malloc") is not None:
         return "its malloc is mimalloc, which memtui cannot ask"

@@ -14,7 +14,7 @@ from memtui_profiler.errors import UserError
 
 # Just below 128 KiB, from where on glibc maps a block on its own, and freeing it moves the bounds for later ones.
 BUFFER_BYTES = 120 << 10
-MAX_STREAMS = 65_536
+MAX_STREAMS = 10_000
 
 # struct _IO_FILE of x86-64 and aarch64, which is part of glibc's ABI; the cookie follows it and its vtable.
 _CHAIN_AT = 104
