@@ -7,8 +7,9 @@ The slope is Theil and Sen's (the median of the slopes between all pairs), wheth
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 MIN_SPAN_S = 15.0
@@ -18,7 +19,11 @@ RATE_WINDOW_S = 10.0
 _BUCKETS = 30  # 435 pairs: a millisecond
 _MIN_BUCKETS = 8
 # Neighbouring samples are alike, so the test's own bound for one false alarm in a hundred (2.6) would be too low.
-SURE_SCORE = 3.5
+SURE_SCORE = 3.9
+_LIKELY_SCORE = 2.5
+# For how long a trend that was sure stays one while it is likely.
+REMEMBERED_S = 15.0
+LOOK_EVERY_S = 5.0
 # What a process at rest moves by: counters of RSS are kept per CPU and off by some MiB (FACTS.md).
 _MIN_CHANGE_BYTES = 2 << 20
 _MIN_CHANGE_SHARE = 0.005
@@ -29,6 +34,8 @@ _STILL_RISING = 0.3
 class Trend:
     """``slope`` in bytes per second over the last ``span_s``; ``sure``: beyond what noise does, and still going on.
 
+    ``likely`` is less than sure: enough for what was sure a moment ago to go on, not to begin.
+
     ``low_bytes`` and ``high_bytes`` are the extremes there, ``score`` Mann and Kendall's, in standard deviations.
     """
 
@@ -38,6 +45,7 @@ class Trend:
     low_bytes: int
     high_bytes: int
     sure: bool
+    likely: bool = False
 
     @property
     def spread_bytes(self) -> int:
@@ -48,16 +56,46 @@ def recent_trend(at_s: Sequence[float], sizes: Sequence[int]) -> Trend | None:
     """The trend of the shortest window in which there is a sure one, else that of the shortest; None: too little is known.
 
     ``at_s`` rises; the spacing may differ (a long run coarse, its last minutes fine). At most some hundred points.
+    It is of the last whole 5 s.
     """
+    looks = list(looks_before(at_s, REMEMBERED_S))
+    if not looks:
+        return None
     shortest: Trend | None = None
+    at_s, sizes = at_s[: looks[0]], sizes[: looks[0]]
     for window_s in WINDOWS_S:
-        trend = _trend(at_s, sizes, window_s)
-        if trend is not None and trend.sure:
-            return trend
+        trend = trend_of(at_s, sizes, window_s)
+        if trend is not None and (
+            trend.sure
+            or (trend.likely and any(_was_sure(at_s, sizes, window_s, known, trend.slope) for known in looks[1:]))
+        ):
+            return replace(trend, sure=True)
         shortest = shortest or trend
-        if at_s and at_s[-1] - at_s[0] <= window_s:
+        if at_s[-1] - at_s[0] <= window_s:
             break
     return shortest
+
+
+def looks_before(at_s: Sequence[float], seconds: float) -> Iterator[int]:
+    """How many points were known at each whole 5 s of the last ``seconds``, the newest first, as long as there are enough.
+
+    What is decided at those alone, and then holds while nothing speaks against it, does not come and go from look to look.
+    """
+    if not at_s or at_s[-1] - at_s[0] < MIN_SPAN_S:
+        return
+    look = math.floor(at_s[-1] / LOOK_EVERY_S)
+    first = bisect_right(at_s, look * LOOK_EVERY_S)
+    if first == 0 or at_s[first - 1] - at_s[0] < MIN_SPAN_S:
+        yield len(at_s)
+        return
+    while look * LOOK_EVERY_S > at_s[-1] - seconds and (known := bisect_right(at_s, look * LOOK_EVERY_S)):
+        yield known
+        look -= 1
+
+
+def _was_sure(at_s: Sequence[float], sizes: Sequence[int], window_s: float, known: int, slope: float) -> bool:
+    trend = trend_of(at_s[:known], sizes[:known], window_s)
+    return trend is not None and trend.sure and trend.slope * slope > 0
 
 
 def growth_rate(at_s: Sequence[float], sizes: Sequence[int], window_s: float = RATE_WINDOW_S) -> float | None:
@@ -65,11 +103,18 @@ def growth_rate(at_s: Sequence[float], sizes: Sequence[int], window_s: float = R
     times, values = _window(at_s, sizes, window_s)
     if len(times) < 3 or times[-1] - times[0] < min(3.0, window_s / 2):
         return None
-    times, values = _medians(times, values, min(len(times), 20))
-    return _slope(times, values)
+    return pace(times, values)
 
 
-def _trend(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> Trend | None:
+def pace(at_s: Sequence[float], sizes: Sequence[float]) -> float:
+    """The median slope over all of a series, in bytes per second; 0.0 where it has no two times."""
+    if len(at_s) < 2:
+        return 0.0
+    return _slope(*_medians(at_s, sizes, min(len(at_s), 20)))
+
+
+def trend_of(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> Trend | None:
+    """The trend over the last ``window_s``; None: too little is known of it."""
     all_times, all_values = _window(at_s, sizes, window_s)
     if not all_times or all_times[-1] - all_times[0] < MIN_SPAN_S:
         return None
@@ -82,15 +127,16 @@ def _trend(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> Tren
     noise = median(abs(v - values[0] - slope * (t - times[0])) for t, v in zip(times, values, strict=True))
     last_third = len(times) * 2 // 3
     later = _slope(times[last_third:], values[last_third:])
+    goes_on = slope * score > 0 and later * slope > 0 and not _has_ended(all_times, all_values, slope)
+    least = max(_MIN_CHANGE_BYTES, _MIN_CHANGE_SHARE * median(values))
     sure = (
-        abs(score) >= SURE_SCORE
-        and slope * score > 0
-        and change >= max(_MIN_CHANGE_BYTES, _MIN_CHANGE_SHARE * median(values), 2 * noise)
-        and later * slope > 0
+        goes_on
+        and abs(score) >= SURE_SCORE
+        and change >= max(least, 2 * noise)
         and abs(later) >= _STILL_RISING * abs(slope)
-        and not _has_ended(all_times, all_values, slope)
     )
-    return Trend(slope, span_s, score, int(min(all_values)), int(max(all_values)), sure)
+    likely = goes_on and abs(score) >= _LIKELY_SCORE and change >= max(least, noise)
+    return Trend(slope, span_s, score, int(min(all_values)), int(max(all_values)), sure, likely)
 
 
 def _has_ended(times: Sequence[float], values: Sequence[float], slope: float) -> bool:
@@ -109,7 +155,7 @@ def _window(at_s: Sequence[float], sizes: Sequence[int], window_s: float) -> tup
     return [t for t, _ in kept], [v for _, v in kept]
 
 
-def _medians(times: list[float], values: list[float], count: int) -> tuple[list[float], list[float]]:
+def _medians(times: Sequence[float], values: Sequence[float], count: int) -> tuple[list[float], list[float]]:
     """One point for each of ``count`` equal stretches of time that has any: its last time is inside the last stretch."""
     width = (times[-1] - times[0]) / count or 1.0
     buckets: dict[int, tuple[list[float], list[float]]] = {}

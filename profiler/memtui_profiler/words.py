@@ -17,3 +17,34 @@ def size_words(size_bytes: float) -> str:
         figure /= 1024
         power += 1
     return f"{figure:.0f} B" if power == 0 else f"{figure:.1f} {_UNITS[power]}"
+
+
+def span_words(seconds: float) -> str:
+    """How long in a sentence: ``90 s``, ``5 min``, ``3 h``."""
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 119.5 else f"{minutes / 60:.0f} h"
+
+
+def percent_words(share: float) -> str:
+    """A share of 0 to 1 in a sentence: ``68 %``; something is never written as nothing."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    return f"{100 * share:.0f} %"
+
+
+def short_function(name: str, columns: int = 32) -> str:
+    """A function's name in at most ``columns``: without its arguments first, then cut.
+
+    ``map<k, v>::find(k const&)`` becomes ``map<k, v>::find``; the arguments are what follows the last bracket that closes.
+    """
+    if len(name) <= columns:
+        return name
+    depth = 0
+    for place in range(len(name) - 1, 0, -1):
+        depth += (name[place] == ")") - (name[place] == "(")
+        if name[place] == "(" and depth == 0:
+            name = name[:place]
+            break
+    return name if len(name) <= columns else f"{name[: columns - 1]}…"

@@ -1,0 +1,188 @@
+"""Where the resident memory of a process is, look by look: in use, kept free, on partly used pages, outside the heap.
+
+The allocator counts address space, the kernel counts pages. What the allocator counts beyond the anonymous memory that is
+resident was never touched, or is in swap; no figure tells in which of its parts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from memtui_profiler.diagnosis_values import DiagnosisInput
+
+LOOK_BACK_S = 180.0
+# Looks further from the newest sample of RSS than some of their own spacings say nothing of now.
+_FRESH_S = 10.0
+_FRESH_SPACINGS = 4
+# How far an RSS sample may lie from the look it goes with.
+_APART_S = 2.5
+MEDIAN_S = 10.0
+MEDIAN_LOOKS = 3
+# Between two looks an idle process moves by what its own timers allocate.
+_IDLE_BYTES = 256 << 10
+
+
+class Balance(NamedTuple):
+    """One look, or the medians of some.
+
+    Of the ``free_counted_bytes`` that the allocator counts, ``free_bytes`` are resident for certain, ``free_at_most_bytes`` at
+    the most. ``shared_bytes`` is file and shmem, ``unknown_bytes`` the anonymous memory that the allocator does not know.
+    ``missing_bytes``: what the allocator counts that is not resident.
+    """
+
+    at_s: float
+    rss_bytes: int
+    in_use_bytes: int
+    free_bytes: int
+    free_at_most_bytes: int
+    free_counted_bytes: int
+    cached_bytes: int
+    central_bytes: int
+    transfer_bytes: int
+    thread_bytes: int
+    metadata_bytes: int
+    shared_bytes: int
+    unknown_bytes: int
+    missing_bytes: int
+    released_bytes: int
+
+    @property
+    def outside_bytes(self) -> int:
+        return self.shared_bytes + self.unknown_bytes
+
+
+def balances(facts: DiagnosisInput) -> list[Balance]:
+    """The looks of the last minutes, oldest first; empty where the allocator was not asked lately."""
+    looks = facts.allocator
+    if len(looks) < MEDIAN_LOOKS or len(facts.anon_bytes) != len(facts.at_s) or not facts.at_s:
+        return []
+    spacing_s = (looks[-1].at_s - looks[-MEDIAN_LOOKS].at_s) / (MEDIAN_LOOKS - 1)
+    if facts.at_s[-1] - looks[-1].at_s > max(_FRESH_S, _FRESH_SPACINGS * spacing_s):
+        return []
+    found: list[Balance] = []
+    for look in looks:
+        if look.at_s < looks[-1].at_s - LOOK_BACK_S:
+            continue
+        place = _nearest(facts.at_s, look.at_s)
+        if abs(facts.at_s[place] - look.at_s) > _APART_S:
+            continue
+        rss, anon = facts.rss_bytes[place], facts.anon_bytes[place]
+        cached = look.central_bytes + look.transfer_bytes + look.thread_bytes
+        counted = look.in_use_bytes + look.free_bytes + cached + look.metadata_bytes
+        missing = max(0, counted - anon)
+        balance = Balance(
+            at_s=look.at_s,
+            rss_bytes=rss,
+            in_use_bytes=look.in_use_bytes,
+            free_bytes=max(0, look.free_bytes - missing),
+            free_at_most_bytes=min(look.free_bytes, anon),
+            free_counted_bytes=look.free_bytes,
+            cached_bytes=min(cached, anon),
+            central_bytes=look.central_bytes,
+            transfer_bytes=look.transfer_bytes,
+            thread_bytes=look.thread_bytes,
+            metadata_bytes=look.metadata_bytes,
+            shared_bytes=max(0, rss - anon),
+            unknown_bytes=max(0, anon - counted),
+            missing_bytes=missing,
+            released_bytes=look.released_bytes,
+        )
+        found.append(balance)
+    return found
+
+
+def typical(looks: Sequence[Balance]) -> Balance:
+    """The medians of the last ten seconds, each figure for itself; of three looks at least where there are so many."""
+    recent = _last(looks, len(looks) - 1, MEDIAN_S)
+    return Balance(looks[-1].at_s, *(int(median(figures)) for figures in list(zip(*recent, strict=True))[1:]))
+
+
+def idle_s(looks: Sequence[Balance]) -> float:
+    """For how long up to the last look nothing was allocated or freed by the page: in use and free have stayed what they are.
+
+    What was freed and taken again between two looks cannot be seen.
+    """
+    last = looks[-1]
+    low_use = high_use = last.in_use_bytes
+    low_free = high_free = last.free_counted_bytes + last.released_bytes
+    since_s = last.at_s
+    for look in reversed(looks):
+        free = look.free_counted_bytes + look.released_bytes
+        low_use, high_use = min(low_use, look.in_use_bytes), max(high_use, look.in_use_bytes)
+        low_free, high_free = min(low_free, free), max(high_free, free)
+        if max(high_use - low_use, high_free - low_free) > _IDLE_BYTES:
+            break
+        since_s = look.at_s
+    return last.at_s - since_s
+
+
+def unfreed_s(looks: Sequence[Balance]) -> float:
+    """For how long up to the last look no pages were freed: free memory may have been taken, hardly any was added."""
+    since_s, freed = looks[-1].at_s, 0
+    for place in range(len(looks) - 1, 0, -1):
+        freed += freed_bytes(looks[place - 1 : place + 1])
+        if freed > _IDLE_BYTES:
+            break
+        since_s = looks[place - 1].at_s
+    return looks[-1].at_s - since_s
+
+
+def freed_bytes(looks: Sequence[Balance]) -> int:
+    """At least so much was freed as whole pages from look to look: what the rate counts."""
+    pages = [look.free_counted_bytes + look.released_bytes for look in looks]
+    return sum(max(0, after - before) for before, after in pairwise(pages))
+
+
+def persists(
+    looks: Sequence[Balance],
+    part: Callable[[Balance], int],
+    *,
+    on_share: float,
+    off_share: float,
+    least_bytes: int,
+    hold_s: float,
+    busy_hold_s: float,
+) -> bool:
+    """Whether a part of RSS is large, and has been at each look for a while: a share that swings by is none.
+
+    It has to be larger to become so (``on_share``, for ``hold_s`` in an idle process and ``busy_hold_s`` in one that
+    allocates) than to stay so (``off_share``), so that two looks do not differ for nothing.
+    """
+    on = False
+    for place in range(MEDIAN_LOOKS - 1, len(looks)):
+        if on:
+            recent = _last(looks, place, hold_s)
+            on = not any(part(b) < max(off_share * b.rss_bytes, 0.75 * least_bytes) for b in recent)
+            continue
+        if part(looks[place]) < max(on_share * looks[place].rss_bytes, least_bytes):
+            continue
+        spacing_s = (looks[place].at_s - looks[place - MEDIAN_LOOKS + 1].at_s) / (MEDIAN_LOOKS - 1)
+        recent = _last(looks, place, hold_s)
+        idle = idle_s(recent) >= recent[-1].at_s - recent[0].at_s
+        if not idle:
+            recent = _last(looks, place, busy_hold_s)
+        known_s = recent[-1].at_s - recent[0].at_s
+        known = known_s >= (hold_s if idle else busy_hold_s) - 1.5 * spacing_s
+        on = known and all(part(b) >= max(on_share * b.rss_bytes, least_bytes) for b in recent)
+    return on
+
+
+def _last(looks: Sequence[Balance], place: int, seconds: float) -> Sequence[Balance]:
+    """Those up to ``place`` within its last seconds, three at least."""
+    first = place
+    while first > 0 and (looks[first - 1].at_s >= looks[place].at_s - seconds or place - first < MEDIAN_LOOKS - 1):
+        first -= 1
+    return looks[first : place + 1]
+
+
+def _nearest(at_s: Sequence[float], wanted_s: float) -> int:
+    after = bisect_left(at_s, wanted_s)
+    if after == 0:
+        return 0
+    if after == len(at_s):
+        return after - 1
+    return after if at_s[after] - wanted_s < wanted_s - at_s[after - 1] else after - 1
