@@ -88,6 +88,7 @@ class ReportDesk:
         views = {view.id: view for view in state.reports}
         if wanted.id in self._loaded or self._showing not in self._loaded:
             self._showing = wanted.id
+        self._let_go(state)
         view = views.get(self._showing or 0, wanted)
         against = views.get(self._against or 0)
         if against is not None and against.id == view.id:
@@ -124,11 +125,14 @@ class ReportDesk:
             return partial(load_report_apart, state.folder, view.id)
         return None
 
-    def take(self, state: SessionState, loaded: Loaded) -> None:
-        """What the work has read; reports that nobody looks at any more are let go."""
+    def take(self, loaded: Loaded) -> None:
+        """What the work has read."""
         self._reading = None
         number, report = loaded
         self._loaded[number] = report
+
+    def _let_go(self, state: SessionState) -> None:
+        """Of reports that nobody looks at any more: a large one takes some 100 MiB."""
         wanted = {view.id for view in self._wanted_views(state)} | {self._showing}
         for other in [other for other in self._loaded if other not in wanted]:
             del self._loaded[other], self._read_with[other], self._read_at_s[other]
