@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from memtui_profiler.allocators.find import find_allocator, why_none
+from memtui_profiler.process_image import ProcessImage
 from tests.fixtures.call_server import BUILT_IN, library, running
 
 TCMALLOC = {"MallocExtension_GetStats": 1000, "tc_malloc": 1100}
@@ -45,6 +46,15 @@ def test_what_is_preloaded_first_counts(preload: str, name: str) -> None:
         found = find_allocator(server)
         assert found is not None
         assert found.name == name
+
+
+@pytest.mark.parametrize("preload", ["libtcmalloc.so.4", "libtcmalloc.so.4:libjemalloc.so.2"])
+def test_symbols_in_the_order_of_addresses_say_the_same(preload: str) -> None:
+    """As where tcmalloc is preloaded into a program that needs jemalloc, which redis-server is."""
+    with running(preload=preload) as server:
+        found = find_allocator(ProcessImage(server.pid))
+        assert found is not None
+        assert found.name == "tcmalloc"
 
 
 def test_a_tcmalloc_that_is_linked_in() -> None:
