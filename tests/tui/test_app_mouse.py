@@ -147,7 +147,7 @@ async def test_the_words_of_the_controls_are_clicked(recorded: Path, size: tuple
         assert isinstance(app.screen, RateInput)
         await pilot.press("escape", "plus")
         await pilot.pause()
-        hint = Offset(6, 5) if wide else Offset(column_of(below, "relaunch"), 0)
+        hint = Offset(6, 6) if wide else Offset(column_of(below, "relaunch"), 0)
         await pilot.click(below, offset=hint)
         assert notebook.sent[-1][0] == "relaunch"
 

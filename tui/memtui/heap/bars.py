@@ -66,7 +66,8 @@ def stacked_bar(parts: Sequence[Part], width: int, *, textured: bool, named: boo
     whole = sum(part.size_bytes for part in parts)
     runs: list[Run] = []
     for part, count in zip(parts, cells_of([part.size_bytes for part in parts], width), strict=True):
-        words = _words(part, whole, count) if named else ""
+        # A texture must be seen at both sides of the words, a colour is seen behind them.
+        words = _words(part, whole, count - 4 if textured else count) if named else ""
         colour = COLOURS[part.role]
         if textured:
             fill = TEXTURES[part.role]

@@ -43,7 +43,7 @@ class Block:
         by_size = sorted(range(len(self.entries)), key=lambda n: self.entries[n].size_bytes, reverse=True)
         kept = [self.entries[n] for n in sorted(by_size[: max(0, rows)])]
         most = max((entry.size_bytes for entry in kept), default=1)
-        total = glyphs.plain(self.total) if columns(self.title + self.total) + 3 <= width else ""
+        total = glyphs.plain(self.total) if columns(self.title + self.total) + 2 <= width else ""
         gap = " " * max(1, width - columns(self.title + total) - 1)
         title = Content.assemble((f" {self.title}", "$muted"), gap, (total, "$muted"))
         return [title, *(self._row(entry, most, width, glyphs) for entry in kept)]

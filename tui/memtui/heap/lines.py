@@ -40,9 +40,12 @@ def heap_lines(state: SessionState, width: int, height: int, glyphs: Glyphs, *, 
         right = max(LEAST_BESIDE, min(MOST_BESIDE, width * BESIDE_PERCENT // 100))
         left = width - right - 3
         body = _table(state, shown, left, glyphs, textured)
-        # What stands beside it takes the rows that are there; the asides come after, so that they push nothing about.
         rows = max(len(body), height - len(lines))
         body += _asides(state, shown, left, glyphs)
+        below = rows - len(body) - 1
+        if len(found) == 2 and below > FEWEST_BELOW:
+            body += [BLANK, *found[1].lines(below - 1, left, glyphs)]
+            found = found[:1]
         lines += _beside(body, left, _stacked(found, rows, right - 1, glyphs), glyphs)
     else:
         lines += _table(state, shown, width, glyphs, textured)
@@ -116,18 +119,18 @@ def _beside(
     for number in range(max(len(left), len(right))):
         first = left[number] if number < len(left) else BLANK
         second = right[number] if number < len(right) else BLANK
-        lines.append(Content.assemble(first.pad_right(max(0, width - first.cell_length)), separator, second))
+        first = first[:width].pad_right(max(0, width - first.cell_length))
+        lines.append(Content.assemble(first, separator, second))
     return lines
 
 
 def _unanswered(state: SessionState, width: int, glyphs: Glyphs, textured: bool) -> list[Content]:
     said = words.message(state)
     lines = [Content.styled(f" {glyphs.plain(clean(said.headline))}", "bold $strong")]
+    if said.key:
+        lines.append(Content.assemble(" ", (said.key, "bold $key"), (f" {said.key_words}", "$foreground")))
     for sentence in said.sentences:
         lines += [Content.styled(f" {text}", "$muted") for text in fold(glyphs.plain(clean(sentence)), width - 2)]
-    if said.key:
-        hint: tuple[Part, ...] = ("  ", (said.key, "bold $key"), (f" {said.key_words}", "$muted"))
-        lines[-1] = Content.assemble(lines[-1], *hint)
     shown = kernel_breakdown(state)
     if shown is not None:
         lines += [BLANK, *_bar(shown, width, 1, textured), *_table(state, shown, width, glyphs, textured)]

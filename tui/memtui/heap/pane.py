@@ -25,7 +25,7 @@ class HeapPane(Rows):
     has_cursor = False
 
     class Asked(Message):
-        """enter, where the process is asked only on demand."""
+        """enter, where the process is asked only on demand, or could not be."""
 
         def __init__(self, pane: HeapPane) -> None:
             super().__init__()
@@ -89,5 +89,10 @@ class HeapPane(Rows):
 
     def action_ask(self) -> None:
         heap = self._state.heap if self._state is not None else None
-        if heap is not None and not heap.samples and heap.guest is not None and heap.guest.state == "waiting":
+        if (
+            heap is not None
+            and not heap.samples
+            and heap.guest is not None
+            and heap.guest.state in ("waiting", "refused")
+        ):
             self.post_message(self.Asked(self))

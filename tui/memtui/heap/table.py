@@ -9,13 +9,13 @@ from memtui.figures import brief, signed
 from memtui.heap.bars import COLOURS, TEXTURES, share_words, small_bar
 from memtui.heap.breakdown import Breakdown, Part, Role
 from memtui.leaks.look import look
-from memtui.widgets.line import fit
 
-NAME_COLUMNS = 19
+# A mark and the blanks about it stand before each name.
+MARK_COLUMNS = 3
 BYTES_COLUMNS = 9
 SHARE_COLUMNS = 6
 CHANGE_COLUMNS = 9
-_ALL_BUT_BAR_AND_NOTE = NAME_COLUMNS + BYTES_COLUMNS + 1 + SHARE_COLUMNS + CHANGE_COLUMNS
+_ALL_BUT_NAME_BAR_AND_NOTE = BYTES_COLUMNS + 1 + SHARE_COLUMNS + CHANGE_COLUMNS
 _SHORTEST_BAR, _WIDEST_BAR = 4, 40
 # A note and the two columns before it, where there is room for the long words and where there is not.
 _LONG_NOTE, _NOTE = 18, 15
@@ -23,18 +23,23 @@ _LONG_NOTE, _NOTE = 18, 15
 _WORTH_A_COLOUR = 0.01
 
 
-def _bar_and_note(width: int) -> tuple[int, int]:
-    """The columns of the small bars, and of the notes with the two before them: 0 where there is no room."""
-    spare = width - _ALL_BUT_BAR_AND_NOTE
-    note = next((note for note in (_LONG_NOTE, _NOTE) if spare - note >= _SHORTEST_BAR), 0)
+def _name_columns(shown: Breakdown) -> int:
+    return MARK_COLUMNS + max(len(part.name) for part in shown.parts)
+
+
+def _bar_and_note(shown: Breakdown, width: int) -> tuple[int, int]:
+    """The columns of the small bars, and of the notes with the two before them: 0 where there is no room, or nothing to note."""
+    spare = width - _name_columns(shown) - _ALL_BUT_NAME_BAR_AND_NOTE
+    notes = (_LONG_NOTE, _NOTE) if any(part.role is Role.FREE for part in shown.parts) else ()
+    note = next((note for note in notes if spare - note >= _SHORTEST_BAR), 0)
     return max(0, min(_WIDEST_BAR, spare - note)), note
 
 
 def heading(shown: Breakdown, width: int) -> Content:
-    bar, _ = _bar_and_note(width)
+    bar, _ = _bar_and_note(shown, width)
     since = shown.since if shown.since.startswith("since ") else shown.since.upper()
     return Content.assemble(
-        (f" {'RSS':<{NAME_COLUMNS - 1}}{brief(shown.rss_bytes):>{BYTES_COLUMNS}}", "$muted"),
+        (f" {'RSS':<{_name_columns(shown) - 1}}{brief(shown.rss_bytes):>{BYTES_COLUMNS}}", "$muted"),
         (f"{'':<{bar + 1}}{'SHARE':>{SHARE_COLUMNS}}", "$muted"),
         (f"{since.replace('since ', 'SINCE '):>{CHANGE_COLUMNS}}", "$muted"),
     )
@@ -42,23 +47,20 @@ def heading(shown: Breakdown, width: int) -> Content:
 
 def rows(shown: Breakdown, width: int, glyphs: Glyphs, *, textured: bool, running: bool) -> list[Content]:
     """One row for each part. ``running``: x can act on it."""
-    notes = _notes([part.role for part in shown.parts], _bar_and_note(width)[1] == _LONG_NOTE, running, glyphs)
-    return [
-        _row(part, note, shown.rss_bytes, width, glyphs, textured)
-        for part, note in zip(shown.parts, notes, strict=True)
-    ]
+    notes = _notes([part.role for part in shown.parts], _bar_and_note(shown, width)[1] == _LONG_NOTE, running, glyphs)
+    return [_row(part, note, shown, width, glyphs, textured) for part, note in zip(shown.parts, notes, strict=True)]
 
 
-def _row(part: Part, note: Content, rss_bytes: int, width: int, glyphs: Glyphs, textured: bool) -> Content:
-    bar, room = _bar_and_note(width)
+def _row(part: Part, note: Content, shown: Breakdown, width: int, glyphs: Glyphs, textured: bool) -> Content:
+    rss_bytes = shown.rss_bytes
+    bar, room = _bar_and_note(shown, width)
     colour = COLOURS[part.role]
     mark = TEXTURES[part.role] if textured else glyphs.band
-    name = fit(part.name, NAME_COLUMNS - 3, glyphs.ellipsis)
     share = share_words(part.size_bytes, rss_bytes)
     small = small_bar(part.size_bytes / rss_bytes if rss_bytes else 0.0, bar, colour, look(glyphs.ascii))
     line = Content.assemble(
         (f" {mark} ", colour),
-        (f"{name:<{NAME_COLUMNS - 3}}", "$foreground"),
+        (f"{part.name:<{_name_columns(shown) - MARK_COLUMNS}}", "$foreground"),
         (f"{brief(part.size_bytes):>{BYTES_COLUMNS}}", "bold $strong"),
         " ",
         small,
@@ -80,13 +82,14 @@ def _change(part: Part, rss_bytes: int) -> Content:
 def _notes(roles: list[Role], long: bool, running: bool, glyphs: Glyphs) -> list[Content]:
     """What can be said of each part: which a release gives back, and that the caches are fragmentation, bracketed."""
     cached = [n for n, role in enumerate(roles) if role is Role.CACHED]
+    first, *others = (
+        ("fragmentation:", "on partly used", "pages") if long else ("fragmented:", "on partly", "used pages")
+    )
     words = {
-        1: ["fragmentation" if long else "part-used pages"],
-        2: ["╮ fragmentation:", "╯ part-used pages"],
-        3: ["╮ fragmentation:", "│ on partly used", "╯ pages"],
+        1: ["fragmentation"],
+        2: [f"╮ {first}", "╯ partly used"],
+        3: [f"╮ {first}", f"│ {others[0]}", f"╯ {others[1]}"],
     }.get(len(cached), [])
-    if not long and len(cached) > 1:
-        words = ["╮ fragmented:", *(["│ on partly"] if len(cached) == 3 else []), "╯ used pages"]
     notes = [Content("")] * len(roles)
     for n, text in zip(cached, words, strict=False):
         notes[n] = Content.styled(glyphs.plain(text), "$muted")

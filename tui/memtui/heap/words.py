@@ -15,9 +15,13 @@ FRESH_S = 3.0
 SOON_S = 10.0
 
 
+# What the tab bar says of a process that has told nothing.
+_STATES = {"waiting": "not asked yet", "refused": "refused", "off": "--no-guest", "busy": "busy", "gone": "gone"}
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Why there are no figures: a headline, sentences, and the key that does something about it ('' for none)."""
+    """Why there are no figures: a headline, the key that does something about it ('' for none), and sentences."""
 
     headline: str
     sentences: tuple[str, ...] = ()
@@ -31,7 +35,8 @@ def message(state: SessionState) -> Message:
     if state.run is None:
         return Message("No process yet.", ("Its figures come within a second of its start.",))
     if guest is not None and guest.state == "refused":
-        return Message(_sentence(guest.what), (_sentence(guest.why), _sentence(guest.todo)))
+        again = ("enter", "asks again") if state.running else ("", "")
+        return Message(_sentence(guest.what), (_sentence(guest.why), _sentence(guest.todo)), *again)
     if guest is not None and guest.state == "off":
         return Message(
             "memtui asks this process nothing (--no-guest).",
@@ -45,9 +50,9 @@ def message(state: SessionState) -> Message:
     if guest is not None and guest.state == "waiting":
         return Message(
             "This process has one thread, so it is asked only when you say so.",
-            ("memtui asks through a second thread, which sleeps but for some 0.2 ms a second.",),
+            ("memtui asks through a thread of its own, which sleeps from one question to the next.",),
             "enter",
-            "asks",
+            "asks it now, and once a second from then on",
         )
     if guest is not None and guest.state == "busy":
         return Message("The first question has not come back yet.", ("The process is left to finish it.",))
@@ -63,7 +68,7 @@ def caption(state: SessionState) -> str:
     """Who answers, at which rate, and how old that is: for the tab bar."""
     newest, guest = state.heap.newest, state.heap.guest
     if newest is None:
-        return guest.state if guest is not None else ""
+        return "" if guest is None else _STATES.get(guest.state, "")
     return " · ".join(filter(None, (state.heap.allocator, _rate(state), _standing(state))))
 
 

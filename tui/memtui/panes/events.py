@@ -19,7 +19,13 @@ from memtui_profiler.session.rows import Event
 _COLOURS = {
     EventKind.LAUNCHED.value: "$good",
     EventKind.RELAUNCH.value: "$good",
+    EventKind.RELEASED.value: "$good",
+    EventKind.RATE_SET.value: "$good",
     EventKind.REPORT.value: "$primary",
+    EventKind.LEAK_CHECK.value: "$primary",
+    EventKind.SNAPSHOT.value: "$primary",
+    EventKind.GUEST.value: "$muted",
+    EventKind.RATE_CHANGED.value: "$warn",
     EventKind.STOPPING.value: "$warn",
     EventKind.EXIT_CHECK.value: "$warn",
     EventKind.NO_REPORT.value: "$warn",

@@ -38,21 +38,23 @@ class RunsPane(Rows):
 
     def heading(self, width: int) -> Content:
         return Content.styled(
-            f"  {'RUN':>3}  {'PID':>8}  {'CHECK':<10}  {'RATE':>5}   {'PEAK RSS':>9}   {'LASTED':<8}   END", "$muted"
+            f"  {'RUN':>3}  {'PID':>8}  {'CHECK':<10}  {'RATE':>9}   {'PEAK RSS':>9}   {'LASTED':<8}   END", "$muted"
         )
 
     def row(self, index: int, width: int) -> Content:
         run = self._shown[index]
         now_s = self._state.now_s if self._state is not None else 0.0
         live = self._state is not None and self._state.live
-        rate = show_rate(run.rate) if run.row.release_rate is not None else f"({show_rate(run.rate)})"
+        rate = run.rate_words
+        if run.rate_change is None and run.row.release_rate is None:
+            rate = f"({show_rate(run.rate)})"
         end, colour = run.ending(), "$muted"
         if not run.ended:
             end, colour = ("running", "$good") if live else ("not watched to its end", "$muted")
         elif run.end is not None and (run.end.signal or run.end.exit_code):
             colour = "$bad"
         allocator = clean(self._glyphs.plain(run.row.allocator), 60)
-        head = f"  {run.number:>3}  {run.pid:>8}  {run.row.mode:<10}  {rate:>5}   "
+        head = f"  {run.number:>3}  {run.pid:>8}  {run.row.mode:<10}  {rate:>9}   "
         line = Content.assemble(
             (head, "$foreground"),
             (f"{prose(run.peak_rss_bytes):>9}", "bold $strong"),

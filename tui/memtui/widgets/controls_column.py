@@ -12,8 +12,8 @@ from memtui.target_keys import Button
 from memtui.widgets.controls_words import RATE_NOTE, change_words, mode_words, rate_words
 from memtui.widgets.line import Part, fold
 
-# Rows with all words, with the note in two of them, and with no air between check and rate.
-ALL_ROWS, BRIEF_ROWS = 14, 11
+# The rows for all words and air, for all words, for the note in two of them; with fewer there is no air before the rate.
+AIRY_ROWS, ALL_ROWS, BRIEF_ROWS = 15, 14, 11
 BRIEF_NOTE, OUTSIDE_NOTE = "per pages freed", "changed from outside"
 # What each mode does, in the few words that the column has room for.
 BRIEF = {
@@ -58,6 +58,7 @@ def column(
     )
     note = _note(pending, width, glyphs, whole=rows >= ALL_ROWS)
     grid = _grid(pending, buttons, width, glyphs)
+    note += [Content("")] * (rows >= AIRY_ROWS)
     below = Content("\n").join([*note, _pending(pending, buttons, width), *grid])
     return Column(above, below, 4 + len(air), len(note) + 1 + len(grid), len(note) + 1)
 
