@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -31,8 +33,27 @@ def test_a_table_is_built_in_bounded_time(report: LeakReport) -> None:
     assert time.process_time() - before < BUILD_CPU_S
 
 
-async def test_no_key_holds_up_the_screen(report: LeakReport) -> None:
-    app = LeakApp(LeakPaneState(report, 1))
+@pytest.fixture(scope="module")
+def before(report: LeakReport) -> LeakReport:
+    """What leaked some time ago: less of most, some things that are gone, not yet the newest."""
+    chance = random.Random(2)
+    kept = (leak for leak in report.leaks if chance.random() > 0.02)
+    leaks = [replace(leak, size_bytes=max(8, leak.size_bytes - chance.choice((0, 0, 16, 4096)))) for leak in kept]
+    leaks += [replace(leak, leak_id=f"gone{n}", stack=leak.stack[1:]) for n, leak in enumerate(report.leaks[:4000])]
+    total = sum(leak.size_bytes for leak in leaks)
+    return replace(report, leaks=tuple(leaks), total_bytes=total, total_objects=sum(leak.objects for leak in leaks))
+
+
+def test_a_comparison_is_built_in_bounded_time(report: LeakReport, before: LeakReport) -> None:
+    began = time.process_time()
+    table = build_table(report, against=before)
+    assert len(table.names) == RECORDS + 4000
+    assert time.process_time() - began < BUILD_CPU_S
+
+
+@pytest.mark.parametrize("comparing", [False, True])
+async def test_no_key_holds_up_the_screen(report: LeakReport, before: LeakReport, comparing: bool) -> None:
+    app = LeakApp(LeakPaneState(report, 1, against=before if comparing else None, since="since 10:00", was_at="then"))
     async with app.run_test(size=(120, 40)) as pilot:
         deadline = time.monotonic() + 60
         while app.pane.arrangement is None or app.pane.busy:
@@ -41,12 +62,13 @@ async def test_no_key_holds_up_the_screen(report: LeakReport) -> None:
         await pilot.press("j")  # the first key pays for styles that are then kept
         costs: dict[str, list[float]] = {}
         for key in (*"jGkgoooobbbb", "pagedown", "end", "slash", *"method", "enter", "n", "p", "escape"):
-            before = time.thread_time()
+            began = time.thread_time()
             await pilot.press(key)
-            costs.setdefault(key, []).append(time.thread_time() - before)
+            costs.setdefault(key, []).append(time.thread_time() - began)
         while app.pane.busy:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
         await pilot.pause()
-        assert app.pane.arrangement is not None and len(app.pane.arrangement) == RECORDS
+        shown = RECORDS + 4000 if comparing else RECORDS
+        assert app.pane.arrangement is not None and len(app.pane.arrangement) == shown
         assert max(map(max, costs.values())) < KEY_CPU_S, costs
