@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from memtui.heap.state import HeapFollower
+from memtui.report_growth import ReportGrowth
 from memtui.report_rows import ReportRows
 from memtui.state import Identity, RateChange, RunView, SessionState, event_detail
 from memtui.verdict import growth_of, verdicts
@@ -35,6 +36,9 @@ from memtui_profiler.session.writer import DATABASE
 R = TypeVar("R", bound=Row)
 
 KEEP_EVENTS = 10_000
+# A minute of the figures that come once a second, and the samples among which they are.
+KEEP_DETAILS = 60
+TAIL_SAMPLES = 700
 # Below this a session is read at once, above it in a thread: a million samples take the better part of a second.
 SMALL_DATABASE_BYTES = 8 << 20
 DIAGNOSE_EVERY_S = 1.0
@@ -85,13 +89,14 @@ class SessionFollower:
         self._limit: MemoryLimit | None = None
         self._reports = ReportRows(self.reader, self._new)
         self._sample: Sample | None = None
-        self._detail: Sample | None = None
+        self._details: deque[Sample] = deque(maxlen=KEEP_DETAILS)
         self._last_s = 0.0
         self._loaded: Loaded | None = load_samples(self.reader) if load_now else None
         self._state: SessionState | None = None
         self._diagnosed_s = float("-inf")
         self._heap = HeapFollower(self.reader)
         self._whole_report: tuple[int, LeakReport] | None = None
+        self._growth = ReportGrowth(self.reader)
 
     @property
     def ready(self) -> bool:
@@ -111,6 +116,7 @@ class SessionFollower:
     def take_report(self, report: int, loaded: LeakReport) -> None:
         """The newest report, read whole elsewhere: the next verdict can name its largest leak."""
         self._whole_report = (report, loaded)
+        self._growth.take(report, loaded)
         self._diagnosed_s = float("-inf")
 
     def poll(self, clock_s: float, *, live: bool, judge: bool = True) -> SessionState:
@@ -135,7 +141,8 @@ class SessionFollower:
             series=self._loaded.series if self._loaded else Series(),
             runs=runs,
             sample=self._sample,
-            detail=self._detail,
+            detail=self._details[-1] if self._details else None,
+            details=tuple(self._details),
             limit=self._limit if self._limit and self._limit.limit_bytes is not None else None,
             capabilities=self._capabilities,
             events=self._shown_events,
@@ -154,7 +161,8 @@ class SessionFollower:
         if before is not None and not moved and 0 <= state.now_s - self._diagnosed_s < DIAGNOSE_EVERY_S:
             return replace(state, growth_bytes_per_s=before.growth_bytes_per_s, diagnoses=before.diagnoses)
         self._diagnosed_s = state.now_s
-        return replace(state, growth_bytes_per_s=growth_of(state), diagnoses=verdicts(state, self._whole_report))
+        diagnoses = verdicts(state, self._whole_report, self._growth.of(state.reports))
+        return replace(state, growth_bytes_per_s=growth_of(state), diagnoses=diagnoses)
 
     def _new(self, kind: type[R]) -> list[R]:
         rows = self.reader.rows(kind, after=self._after.get(kind, 0))
@@ -183,7 +191,8 @@ class SessionFollower:
         peaks = self._loaded.peaks if self._loaded else {}
         for run in self._new(Run):
             self._runs[run.id] = RunView(run, run.pid, peaks.get(run.id, 0))
-            self._sample = self._detail = None
+            self._sample = None
+            self._details.clear()
         for followed in self._of_known_runs(self._new(Followed)):
             self._runs[followed.run] = replace(self._runs[followed.run], pid=followed.pid)
         for end in self._of_known_runs(self._new(RunEnd)):
@@ -216,7 +225,7 @@ class SessionFollower:
                 self._runs[row.run] = replace(run, peak_rss_bytes=peak)
             self._sample = row
             if row.anon_bytes is not None:
-                self._detail = row
+                self._details.append(row)
 
     def _read_loaded_tail(self, last_id: int) -> None:
         """The newest sample and figures of what was loaded as an aggregate; the runs' peaks with them."""
@@ -224,11 +233,11 @@ class SessionFollower:
             for number, peak in self._loaded.peaks.items():
                 if (run := self._runs.get(number)) is not None:
                     self._runs[number] = replace(run, peak_rss_bytes=max(run.peak_rss_bytes, peak))
-        for row in self.reader.rows(Sample, after=max(0, last_id - 50), limit=50):
+        for row in self.reader.rows(Sample, after=max(0, last_id - TAIL_SAMPLES), limit=TAIL_SAMPLES):
             self._sample = row
             self._last_s = max(self._last_s, row.at_s)
             if row.anon_bytes is not None:
-                self._detail = row
+                self._details.append(row)
 
     def _read_events(self) -> None:
         if not (events := self._new(Event)):

@@ -123,7 +123,8 @@ class ReportView:
 class SessionState:
     """``live``: a recorder answers commands. ``sample`` is the newest one, ``detail`` the newest with the 1 Hz figures.
 
-    ``report`` is the newest of ``reports``, which stand in the order of their making.
+    ``details`` are those of the last minute, oldest first. ``report`` is the newest of ``reports``, which stand in the order
+    of their making.
     """
 
     folder: Path
@@ -134,6 +135,7 @@ class SessionState:
     runs: tuple[RunView, ...] = ()
     sample: Sample | None = None
     detail: Sample | None = None
+    details: tuple[Sample, ...] = ()
     limit: MemoryLimit | None = None
     capabilities: tuple[CapabilityRow, ...] = ()
     events: tuple[Event, ...] = ()

@@ -19,7 +19,10 @@ class Tone(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class StatusLine:
-    """``key`` acts on what the sentence says, '' for none. ``evidence`` is what `w` shows behind it."""
+    """``key`` acts on what the sentence says, '' for none. ``evidence`` is what `w` shows behind it.
+
+    ``shorter`` says the same in fewer words, the longest first, for where the sentence does not fit.
+    """
 
     glyph: str
     word: str
@@ -28,6 +31,7 @@ class StatusLine:
     key: str = ""
     key_words: str = ""
     evidence: tuple[str, ...] = ()
+    shorter: tuple[str, ...] = ()
 
 
 def refusal(error: UserError) -> StatusLine:

@@ -20,7 +20,10 @@ def verdict_line(line: StatusLine, glyphs: Glyphs, width: int, word_columns: int
     hint = f"{line.key} {line.key_words}" if line.key else ""
     head = f" {glyphs.plain(line.glyph)} {line.word:<{word_columns}}  "
     room = width - columns(head) - (columns(hint) + 4 if hint else 1)
-    sentence = fit(clean(glyphs.plain(line.sentence)), max(0, room), glyphs.ellipsis)
+    forms = [clean(glyphs.plain(form)) for form in (line.sentence, *line.shorter)]
+    sentence = next((form for form in forms if columns(form) <= room), "")
+    if not sentence:
+        sentence = fit(forms[-1], max(0, room), glyphs.ellipsis)
     parts: list[Part] = [(head, f"bold ${colour} {ground}"), (sentence, f"$foreground {ground}")]
     used = columns(head) + columns(sentence)
     if hint:

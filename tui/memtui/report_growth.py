@@ -1,0 +1,96 @@
+"""What grew between the two newest reports of a run, for the verdict: kept in short, so that the older one can be let go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memtui.state import ReportView
+from memtui_profiler.session.reader import SessionReader
+
+if TYPE_CHECKING:
+    from memtui_parsers.values import LeakRecord, LeakReport
+    from memtui_profiler.diagnosis import GrowthSummary
+
+# What may be read between two frames: some 20 ms.
+SMALL_LEAKS = 1000
+# Naming is asked for the largest ones alone: who finds no name among these has no names yet.
+MOST_NAMED = 8
+
+
+class ReportGrowth:
+    """``take()`` is told each report that was read whole and is the newest; ``of()`` compares it with the one before."""
+
+    def __init__(self, reader: SessionReader) -> None:
+        self._reader = reader
+        self._newest: tuple[int, LeakReport] | None = None
+        self._before: tuple[int, LeakReport] | None = None
+        self._known: GrowthSummary | None = None
+        self._stale = False
+
+    def take(self, number: int, report: LeakReport) -> None:
+        if self._newest is not None and self._newest[0] != number:
+            self._before = self._newest
+        self._newest = number, report
+        self._stale = True
+
+    def of(self, views: tuple[ReportView, ...]) -> GrowthSummary | None:
+        """None where there is nothing to compare with: the first of its kind in its run, or one too large to be read here."""
+        if self._stale:
+            self._stale = False
+            self._known = self._compared(views)
+        return self._known
+
+    def _compared(self, views: tuple[ReportView, ...]) -> GrowthSummary | None:
+        from memtui_profiler.diagnosis import growth_summary
+
+        if self._newest is None:
+            return None
+        number, report = self._newest
+        view = next((one for one in views if one.id == number), None)
+        before = None if view is None else _before(views, view)
+        if view is None or before is None:
+            return None
+        old = self._read(before)
+        return None if old is None else growth_summary(old, report, view.at_s - before.at_s, _Naming())
+
+    def _read(self, view: ReportView) -> LeakReport | None:
+        from memtui_profiler.session.reports import load_report
+
+        if self._before is None or self._before[0] != view.id:
+            if view.leaks > SMALL_LEAKS:
+                return None
+            self._before = view.id, load_report(self._reader, view.id)
+        return self._before[1]
+
+
+def _before(views: tuple[ReportView, ...], newest: ReportView) -> ReportView | None:
+    """The one before of the same kind: what another checker found, or the same at another moment of a run's life, is no measure."""
+    if newest.run is None:
+        return None
+    alike = (newest.run, newest.checker, newest.mode, newest.origin)
+    earlier = (one for one in reversed(views) if one.id < newest.id and one.complete)
+    return next((one for one in earlier if (one.run, one.checker, one.mode, one.origin) == alike), None)
+
+
+class _Naming:
+    """Names as the screen has them, of the first few that are asked for."""
+
+    def __init__(self) -> None:
+        self._left = MOST_NAMED
+
+    def __call__(self, leak: LeakRecord) -> tuple[str, str]:
+        if self._left == 0:
+            return "", ""
+        self._left -= 1
+        return program_name(leak)
+
+
+def program_name(leak: LeakRecord) -> tuple[str, str]:
+    """Function and place of the program's own frame that allocated, as the screen has them; '' twice where it has no name."""
+    from memtui.leaks.names import function_name, is_library_frame, place, program_index
+
+    library = [is_library_frame(frame) for frame in leak.stack]
+    own = program_index(leak.stack, library)
+    if own is None or library[own] or not (leak.stack[own].function or leak.stack[own].file):
+        return "", ""
+    return function_name(leak.stack[own]), place(leak.stack[own])
