@@ -73,6 +73,7 @@ def _machine() -> Iterator[Finding]:
     yield _kernel()
     yield _proc()
     yield _ptrace()
+    yield asking_finding()
     yield _limit()
 
 
@@ -110,6 +111,27 @@ def _ptrace(root: Path = ROOT) -> Finding:
         else "sysctl cannot lower 3: set it to 1 and start the system again"
     )
     return Finding("ptrace", False, why, remedy)
+
+
+def asking_finding(root: Path = ROOT, *, machine: str | None = None) -> Finding:
+    """Whether running processes can be asked (DESIGN.md section 8): those that memtui starts, and those that run already."""
+    name = "asking"
+    here = machine or this_machine()
+    if here != "x86-64":
+        return Finding(name, False, f"processes of {here} cannot be asked yet", "all that is seen from outside works")
+    if _may_ptrace(root):
+        return Finding(name, True, "any process on this machine, its allocator's figures and leaks")
+    try:
+        scope = int((root / "proc/sys/kernel/yama/ptrace_scope").read_text())
+    except (OSError, ValueError):
+        scope = 0
+    if scope > 1:
+        return Finding(
+            name, False, f"Yama's scope is {scope}: nobody's processes but root's to ask", "sudo memtui attach PID"
+        )
+    if scope == 1:
+        return Finding(name, True, "processes that memtui starts; for others: sudo memtui attach PID")
+    return Finding(name, True, "your own processes; for others: sudo memtui attach PID")
 
 
 def _may_ptrace(root: Path) -> bool:

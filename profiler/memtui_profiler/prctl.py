@@ -7,6 +7,7 @@ import os
 
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+RECORDER_NAME = "memtui-rec"
 
 
 def name_this_process(name: str) -> None:

@@ -7,26 +7,21 @@ process (collector_job.py). One turn of the loop takes well under a tenth of a s
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import selectors
-import signal
-import socket
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memtui_profiler.active_run import ActiveRun, Stream, clock_s
 from memtui_profiler.control import QUESTIONS, Client, Command, ControlServer
-from memtui_profiler.daemonize import LaunchReply, receive_request, send_error, send_reply
 from memtui_profiler.environment import original_environment
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.ladder import Ladder
 from memtui_profiler.launch import LaunchPlan, plan_launch
 from memtui_profiler.orphans import Orphans
-from memtui_profiler.prctl import become_subreaper, name_this_process
 from memtui_profiler.report_intake import ReportIntake
 from memtui_profiler.request import LaunchRequest
 from memtui_profiler.run_end import conclude, exit_event
@@ -144,6 +139,8 @@ class Recorder:
         )
         for note in plan.preflight.notes:
             self.event(EventKind.NOTE, note)
+        if run.attached:
+            self.rows.hurry()  # so that a second memtui sees at once that this process is taken
         return run
 
     def asking(self) -> Inquiries | None:
@@ -162,6 +159,12 @@ class Recorder:
                 force=self.request.force_guest,
             )
         return self._inquiries
+
+    def nothing_runs(self, what: str) -> UserError:
+        """Why what is asked of the process cannot be."""
+        if self.request.attach_pid is not None:
+            return UserError(what, "the process has ended, or memtui let go of it", "attach anew: memtui attach PID")
+        return UserError(what, "the target has ended", "r launches it again")
 
     def _part(self) -> None:
         """Let go of the process that was asked; another one is asked anew."""
@@ -183,6 +186,7 @@ class Recorder:
             "stop": self._ask_stop,
             "kill": self._ask_kill,
             "leave": self._ask_leave,
+            "detach": self._ask_detach,
         }
         try:
             if command.verb in QUESTIONS:
@@ -250,6 +254,28 @@ class Recorder:
     def _ask_leave(self, command: Command) -> None:
         command.client.leaving = True
         command.succeed()
+
+    def _ask_detach(self, command: Command) -> None:
+        """One of several viewers only leaves: the others go on."""
+        command.client.leaving = True
+        run = self.run
+        if run is not None and not run.attached:
+            raise UserError("cannot let go of it", "memtui started this process", "leave it running, or stop it")
+        others = self.control.watchers - command.client.watching
+        if run is not None and not others:
+            self._let_go(run)
+        command.succeed(let_go=not others)
+
+    def _let_go(self, run: ActiveRun) -> None:
+        """Leave an attached process as it was found; what was recorded of it stays."""
+        self.selector.unregister(run.process.pidfd)
+        self._part()
+        run.close()
+        self.run, self._previous = None, run
+        pid = run.process.pid
+        self.event(EventKind.DETACHED, f"memtui lets go of pid {pid}: it runs on", pid=pid)
+        self._settling.add(run.number)
+        self._quiet_since_s = self._next_slow_s = self.now_s()
 
     def _begin_stop(self) -> None:
         if self._ladder is not None and self.run is not None:
@@ -384,7 +410,10 @@ class Recorder:
             if run.stopping is not None and self._ladder is not None:
                 self._ladder.climb()
             elif self.request.for_s is not None and now_s - run.started_s >= self.request.for_s:
-                self._begin_stop()
+                if run.attached:
+                    self._let_go(run)
+                else:
+                    self._begin_stop()
         self.intake.expire()
         self.orphans.reap(excluding=self.intake.pids | ({run.process.pid} if run else set()))
         for number in [n for n in self._settling if not self.intake.busy_with(n)]:
@@ -406,6 +435,10 @@ class Recorder:
             return True
         if self.run is not None or self._settling or self.control.clients:
             return False
+        if any(not inquiries.gone for inquiries in self._parting):
+            return (
+                False  # a question that is under way holds our thread in the process: it leaves when that is answered
+            )
         linger_s = 0.0 if self._was_watched else LINGER_S
         if self.rows.failure is not None:
             linger_s = PATIENCE_S
@@ -428,35 +461,3 @@ class Recorder:
             if self.run is not None:
                 self.event(EventKind.NOTE, "the recorder was told to end; the target goes on, unwatched")
                 last.callback(self.run.close)
-
-
-def main(folder: Path) -> int:
-    """The hidden command ``memtui recorder DIR``: request and reply over the socket that is our stdout."""
-    name_this_process("memtui-rec")
-    become_subreaper()
-    channel = socket.socket(fileno=os.dup(1))
-    # From here on nothing may reach a terminal or the handshake through a stray print.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    with channel:
-        recorder = Recorder(folder, receive_request(channel))
-        try:
-            run = recorder.launch(recorder.plan(recorder.request.mode, recorder.request.release_rate))
-        except UserError as error:
-            recorder.close()
-            send_error(channel, error)
-            return error.exit_code
-        send_reply(channel, LaunchReply(run.process.pid, run.number))
-    # Off since the start of the process; what is there by now stays, and later looks pass it over.
-    gc.freeze()
-    gc.enable()
-    # Handlers, not SIG_IGN: what is ignored here would be ignored in every later target too.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: recorder.leave())
-    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(wake_write)
-    recorder.selector.register(wake_read, selectors.EVENT_READ, partial(os.read, wake_read, 64))
-    try:
-        recorder.loop()
-    finally:
-        recorder.close()
-    return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui_profiler.doctor import Finding, diagnose_machine
+from memtui_profiler.doctor import Finding, asking_finding, diagnose_machine
 from tests.fixtures.leaky import build
 from tests.fixtures.tcmalloc_variants import program
 
@@ -24,6 +24,7 @@ def test_this_machine_can_do_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "kernel",
         "/proc",
         "ptrace",
+        "asking",
         "memory limit",
         "sessions",
         "tcmalloc",
@@ -96,3 +97,31 @@ def test_a_script_is_told_with_its_interpreter() -> None:
     found = by_name(diagnose_machine(str(script), environment=PATH, cwd="/"))
     assert found["program"].detail.startswith(f"{script}, run by /bin/")
     assert found["note"].ok and "a script" in found["note"].detail
+
+
+@pytest.mark.parametrize(
+    ("scope", "capabilities", "ok", "words"),
+    [
+        ("0", "0", True, "your own processes"),
+        ("1", "0", True, "that memtui starts"),
+        ("2", "0", False, "Yama's scope is 2"),
+        ("3", "0", False, "Yama's scope is 3"),
+        ("1", f"{1 << 19:x}", True, "any process"),
+    ],
+)
+def test_who_may_be_asked(scope: str, capabilities: str, ok: bool, words: str, tmp_path: Path) -> None:
+    yama, status = tmp_path / "proc/sys/kernel/yama/ptrace_scope", tmp_path / "proc/self/status"
+    for path in (yama, status):
+        path.parent.mkdir(parents=True)
+    yama.write_text(scope)
+    status.write_text(f"CapEff:\t{capabilities}\n")
+    found = asking_finding(tmp_path, machine="x86-64")
+    assert found.ok is ok
+    assert words in found.detail
+    assert bool(found.remedy) is not ok
+
+
+def test_other_machines_cannot_be_asked_yet(tmp_path: Path) -> None:
+    found = asking_finding(tmp_path, machine="aarch64")
+    assert not found.ok
+    assert "aarch64" in found.detail

@@ -53,7 +53,7 @@ def _record(words: Sequence[str]) -> int:
     sys.excepthook = sys.__excepthook__
     from pathlib import Path
 
-    from memtui_profiler.recorder import main as record
+    from memtui_profiler.recorder_process import main as record
 
     if len(words) != 1:
         raise UserError(
