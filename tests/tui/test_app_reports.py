@@ -1,0 +1,234 @@
+"""Several reports in the whole viewer: which one is shown, the picker, and comparing two of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from memtui.app import MemtuiApp
+from memtui.leaks.list import LeakList
+from memtui.leaks.pane import LeakPane
+from memtui.pane_stack import PaneStack
+from memtui.screens.report_picker import ReportList, ReportPicker
+from memtui.widgets.footer import KeyFooter
+from memtui.widgets.line import Text
+from memtui.widgets.tab_bar import Tab, TabBar
+from memtui_profiler.session.writer import SessionWriter
+from tests.fixtures import sessions, several_reports
+from tests.fixtures.screens import Notebook, eventually, viewer
+from tests.fixtures.several_reports import THIRD, THIRD_S
+
+NARROW, WIDE = (80, 24), (120, 40)
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, *, live: bool = True, size: tuple[int, int] = NARROW, ascii: bool = False
+) -> AsyncIterator[tuple[MemtuiApp, Pilot[str]]]:
+    """The viewer with its leaks listed, ready for a key."""
+    app = viewer(folder, Notebook() if live else None, ascii=ascii)
+    async with app.run_test(size=size) as pilot:
+        await eventually(pilot, lambda: any(pane.arrangement is not None for pane in app.query(LeakPane)), "leaks")
+        yield app, pilot
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    return several_reports.three_checks(tmp_path)
+
+
+def summary(app: MemtuiApp) -> str:
+    return str(app.main.query_one("#leak-summary", Static).content).replace("\N{THIN SPACE}", " ").split("\n")[0]
+
+
+def picker(app: MemtuiApp) -> ReportPicker:
+    assert isinstance(app.screen, ReportPicker)
+    return app.screen
+
+
+def rows(app: MemtuiApp) -> list[str]:
+    listed = picker(app).query_one(ReportList)
+    return [listed.row(index, 70).plain.rstrip() for index in range(listed.row_count)]
+
+
+def sentence(app: MemtuiApp) -> str:
+    return picker(app).query_one("#said", Text).content.plain
+
+
+async def wait(pilot: Pilot[str], app: MemtuiApp, condition: Callable[[], bool], what: str) -> None:
+    await eventually(pilot, lambda: condition() and not app.main.query_one(LeakPane).busy, what)
+
+
+def comparing(app: MemtuiApp) -> bool:
+    arrangement = app.main.query_one(LeakPane).arrangement
+    return arrangement is not None and arrangement.table.difference is not None
+
+
+async def test_the_newest_is_shown_and_d_enter_says_what_has_come_since_the_one_before(recorded: Path) -> None:
+    async with opened(recorded) as (app, pilot):
+        assert summary(app) == "live at 10:05:50 · normal · run 2 · 43.2 MiB in 11 184 objects"
+        await pilot.press("d")
+        assert [row.split() for row in rows(app)] == [
+            ["no", "comparison"],
+            ["●", "10:05:50", "2", "live", "·", "normal", "43.2", "MiB", "11", "184"],
+            ["▶", "10:04:50", "2", "live", "·", "normal", "42.6", "MiB", "11", "064"],
+            ["10:03:20", "2", "live", "·", "normal", "41.3", "MiB", "10", "706"],
+        ]
+        assert "since this one" in sentence(app)
+        await pilot.press("enter")
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        assert summary(app).startswith("+577.2 KiB in 120 objects since 10:04:50 (run 2, live) · 43.2 MiB")
+        assert app.query_one(PaneStack).caption == "by stack · change▾"
+        listed = app.query_one(LeakList)
+        assert listed.render_line(1).text.split()[:6] == ["▶", "1.3", "MiB", "412", "+907.2", "KiB"]
+        assert "gone" in listed.render_line(6).text and "parse_peer" in listed.render_line(6).text
+
+
+async def test_d_again_leaves_the_comparison_and_so_does_esc(recorded: Path) -> None:
+    async with opened(recorded) as (app, pilot):
+        await pilot.press("d", "enter")
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        await pilot.press("d")
+        assert rows(app)[0].startswith("▶   no comparison") and rows(app)[2].startswith("  ± 10:04:50")
+        await pilot.press("enter")
+        await wait(pilot, app, lambda: not comparing(app), "no comparison")
+        assert app.query_one(PaneStack).caption == "by stack · bytes▾"
+        await pilot.press("d", "enter")
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        await pilot.press("plus", "1", "enter")
+        assert app.query_one(LeakPane).has_class("-opened")
+        await pilot.press("escape")
+        assert not app.query_one(LeakPane).has_class("-opened") and comparing(app)
+        await pilot.press("escape")
+        await wait(pilot, app, lambda: not comparing(app), "no comparison")
+        assert app.pending.changed, "one thing at a time"
+        await pilot.press("escape")
+        assert not app.pending.changed
+
+
+@pytest.mark.parametrize("key", ["o", "space"])
+async def test_an_older_report_stays_while_newer_ones_come(tmp_path: Path, key: str) -> None:
+    several_reports.three_checks(tmp_path, reports=2)
+    async with opened(tmp_path) as (app, pilot):
+        await pilot.press("1", "j", "d", key)
+        await wait(pilot, app, lambda: "10:03:20" in summary(app), "the older report")
+        assert app.query_one(PaneStack).caption == "1 newer · by stack · bytes▾"
+        writer = SessionWriter(tmp_path)
+        several_reports.add_check(writer, THIRD_S, THIRD, 3)
+        writer.close()
+        await wait(pilot, app, lambda: app.query_one(PaneStack).caption.startswith("2 newer"), "it is announced")
+        assert "10:03:20" in summary(app)
+        await eventually(pilot, lambda: "43.2 MiB" in str(app.verdicts), "the verdict is of the newest")
+        await pilot.press("d", "g", "j")
+        assert "newer than the one that is shown" in sentence(app)
+        await pilot.press(key)
+        await wait(pilot, app, lambda: "10:05:50" in summary(app), "the newest")
+        assert app.query_one(PaneStack).caption == "by stack · bytes▾"
+
+
+async def test_the_newest_is_followed_and_the_cursor_stays_on_its_leak(tmp_path: Path) -> None:
+    several_reports.three_checks(tmp_path, reports=1)
+    async with opened(tmp_path) as (app, pilot):
+        await pilot.press("1", "j", "j")
+        hello = "Frame::decode<Hello>"
+        assert hello in app.query_one(LeakList).render_line(3).text
+        writer = SessionWriter(tmp_path)
+        several_reports.add_check(writer, THIRD_S, THIRD, 2)
+        writer.close()
+        await wait(pilot, app, lambda: "10:05:50" in summary(app), "the newest")
+        assert app.query_one(LeakList).position == 1
+        assert hello in app.query_one(LeakList).render_line(2).text
+        await pilot.press("d", "enter")
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        position = app.query_one(LeakList).position
+        assert hello in app.query_one(LeakList).render_line(position + 1).text
+        await pilot.press("escape")
+        await wait(pilot, app, lambda: not comparing(app), "no comparison")
+        assert app.query_one(LeakList).position == 1
+
+
+async def test_a_comparison_goes_on_with_the_newest(tmp_path: Path) -> None:
+    several_reports.three_checks(tmp_path, reports=2)
+    async with opened(tmp_path) as (app, pilot):
+        await pilot.press("d", "enter")
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        writer = SessionWriter(tmp_path)
+        several_reports.add_check(writer, THIRD_S, THIRD, 3)
+        writer.close()
+        await wait(pilot, app, lambda: "43.2 MiB" in summary(app), "the newest")
+        assert "since 10:03:20" in summary(app)
+
+
+async def test_one_report_alone_says_how_another_comes(tmp_path: Path) -> None:
+    async with opened(sessions.storyboard(tmp_path, finished=True), live=False) as (app, pilot):
+        assert ("d", "compare") not in footer(app)
+        await pilot.press("1", "d")
+        assert "one report only" in sentence(app) and "memtui open A B" in sentence(app)
+        await pilot.press("enter")
+        assert len(app.screen_stack) == 1 and not comparing(app)
+
+
+def footer(app: MemtuiApp) -> list[tuple[str, str]]:
+    shown = app.main.query_one(KeyFooter).render().plain.split()
+    return list(pairwise(shown))
+
+
+async def test_d_is_offered_where_there_are_reports_to_choose_from(recorded: Path) -> None:
+    async with opened(recorded, live=False) as (app, pilot):
+        assert ("d", "compare") in footer(app)
+        await pilot.press("4")
+        assert ("d", "compare") not in footer(app)
+        await pilot.press("d")
+        assert len(app.screen_stack) == 1, "d means nothing beside the leaks"
+
+
+async def test_the_dialog_leaves_without_a_choice_and_takes_the_mouse(recorded: Path) -> None:
+    async with opened(recorded, size=WIDE) as (app, pilot):
+        for leave in ("escape", "d"):
+            await pilot.press("d", "G", leave)
+            assert len(app.screen_stack) == 1 and not app.reports.comparing
+        await pilot.press("d")
+        await pilot.click(ReportList, offset=(10, 4))
+        assert picker(app).query_one(ReportList).cursor == 3
+        await pilot.click(ReportList, offset=(10, 4), times=2)
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        assert "since 10:03:20" in summary(app)
+
+
+async def test_snapshots_offer_their_growth(tmp_path: Path) -> None:
+    async with opened(several_reports.two_snapshots(tmp_path)) as (app, pilot):
+        assert summary(app).startswith("live at 10:04:50 · heap snapshot · run 2")
+        assert app.query_one(PaneStack).caption == "d growth since 10:03 · by stack · bytes▾"
+        offered = "d growth since 10:03"
+        await eventually(pilot, lambda: offered in app.query_one(TabBar).render().plain, "offered at 80 columns too")
+        await pilot.press("d", "enter")
+        await wait(pilot, app, lambda: comparing(app), "the growth")
+        assert app.query_one(PaneStack).caption == "by stack · change▾"
+
+
+def test_a_tab_bar_keeps_the_first_words_of_what_the_pane_says() -> None:
+    bar = TabBar()
+    bar.show((Tab("leaks", "1", "Leaks", "5"),), "leaks", aside="2 newer · by stack · bytes▾")
+    whole, short = "2 newer · by stack · bytes▾", "2 newer · bytes▾"
+    assert [bar._fitting(room).strip() for room in (40, 29, 28, 18, 17, 3)] == [
+        whole,
+        whole,
+        short,
+        short,
+        "2 newer",
+        "2 newer",
+    ]
+
+
+async def test_an_ascii_picker_is_ascii(recorded: Path) -> None:
+    async with opened(recorded, ascii=True) as (app, pilot):
+        await pilot.press("d", "enter")
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        await pilot.press("d", "j", "j")
+        assert all(row.isascii() for row in rows(app)) and sentence(app).isascii()
