@@ -179,6 +179,7 @@ def test_the_report_is_read_whole_and_shown_with_its_run(tmp_path: Path) -> None
     assert leak_state(state, ReportsShown(state.report)).empty is not None
     assert [(tab.number, tab.count) for tab in tabs(state, state.report)] == [
         ("1", "5"),
+        ("2", ""),
         ("3", ""),
         ("4", "6"),
         ("5", "2"),
