@@ -28,11 +28,13 @@ from memtui_profiler.target_process import ExitStatus, TargetProcess
 if TYPE_CHECKING:
     from memtui_profiler.mmap_events import MmapEvents
     from memtui_profiler.questions.leak_check import LeakCheck
+    from memtui_profiler.running_files import RunningFiles
 
 CHECKER = "heapcheck"
 HEAPPROFILE = "heapprofile"
 DETAIL_INTERVAL_S = 1.0
 DETAIL_COST_SHARE = 0.02
+DELETED = b" (deleted)\n"
 
 
 def clock_s() -> float:
@@ -99,6 +101,7 @@ class ActiveRun:
         self.sampler = ProcessSampler(self.process.pid)
         self.limits = MemoryLimits(self.process.pid)
         self._maps = MapsLog(self.process.pid)
+        self._files: RunningFiles | None = None
 
     def follow(self, process: TargetProcess) -> None:
         """Go on with another process as the target's main one. Raises ProcessLookupError when it is gone already."""
@@ -120,7 +123,9 @@ class ActiveRun:
         if resident is None:
             return None
         if self.checked:
-            self._maps.update(now_s)
+            maps = self._maps.update(now_s)
+            if maps is not None and DELETED in maps:
+                self._look_at_files(maps)
         if self._mmap_events is not None:
             self._mmap_events.update(self.process.pid)
         detail = self._detail(now_s)
@@ -197,6 +202,7 @@ class ActiveRun:
             log=str(self.folder / STDERR_LOG),
             extra_maps=(*self._maps.lines(), *(events.lines(source.pid) if events is not None else ())),
             sysroot=self._sysroot(),
+            files={} if self._files is None else self._files.paths,
         )
 
     # Reports while it runs
@@ -222,13 +228,30 @@ class ActiveRun:
 
     def live_request(self, check: LeakCheck, log: Path | None) -> CollectRequest:
         """For the report of a live check."""
-        request = self.collect_request(Source(self.process.pid, check.dump))
+        request = self._request_now(check.dump)
         return replace(request, mode=check.mode, log=None if log is None else str(log), live=True)
 
     def snapshot_request(self, dump: Path) -> CollectRequest:
         """For the report that a heap snapshot is."""
-        request = self.collect_request(Source(self.process.pid, dump))
+        request = self._request_now(dump)
         return replace(request, checker=HEAPPROFILE, mode="profile", log=None, live=True)
+
+    def _request_now(self, dump: Path | None) -> CollectRequest:
+        with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/maps", "rb") as stream:
+            self._look_at_files(stream.read())
+        return self.collect_request(Source(self.process.pid, dump))
+
+    def _look_at_files(self, maps: bytes) -> None:
+        if self._files is None:
+            from memtui_profiler.running_files import RunningFiles
+
+            self._files = RunningFiles()
+        self._files.look(self.process.pid, maps)
+
+    def let_go_of_files(self) -> None:
+        """Once no report of the run is to be made any more."""
+        if self._files is not None:
+            self._files.close()
 
     def _drain_all(self) -> None:
         for stream in list(self.streams):

@@ -168,6 +168,11 @@ class Asker:
         """Let go of the process, without waiting for it; nothing may be submitted any more. Answers that come now are dropped."""
         self._questions.put(None)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the process has been let go."""
+        return not self._thread.is_alive()
+
     def join(self, timeout_s: float = LEAVE_WITHIN_S) -> None:
         """Wait until the process has been let go; a call that does not come back may take longer."""
         self._thread.join(timeout_s)

@@ -7,37 +7,34 @@ import os
 from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
 from memtui_parsers.maps import file_path, parse_maps
+from memtui_profiler.attachable import command_line, environment_of, refuse_what_cannot_be_watched
 from memtui_profiler.errors import UserError
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.preflight import NO_LIBRARY, Preflight
 from memtui_profiler.program_facts import ALLOCATORS, SANITIZERS
-from memtui_profiler.questions.gperftools import environment_value
+from memtui_profiler.recorders import refuse_what_is_watched
 from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
 from memtui_profiler.target import Target
 from memtui_profiler.tcmalloc_library import PRELOAD, read_library
 
-MAX_CMDLINE_BYTES = 1 << 20
-_WHAT = "cannot attach to {pid}"
-
 
 def plan_attached(pid: int) -> LaunchPlan:
-    """Raises UserError when there is no such process, it is a kernel thread, or it may not be looked at."""
-    what = _WHAT.format(pid=pid)
-    if pid == os.getpid():
-        raise UserError(what, "that is memtui itself", "give another pid")
+    """Raises UserError when it cannot be watched: see attachable; or when another recorder watches it already."""
+    refuse_what_cannot_be_watched(pid)
+    refuse_what_is_watched(pid)
     argv = command_line(pid)
     try:
         executable = os.readlink(f"/proc/{pid}/exe")
         cwd = os.readlink(f"/proc/{pid}/cwd")
         with open(f"/proc/{pid}/maps", "rb") as stream:
             mapped = [path for m in parse_maps(stream.read()) if m.executable and (path := file_path(m))]
-    except PermissionError as error:
-        raise UserError(what, "it belongs to another user", f"sudo memtui attach {pid}") from error
     except OSError as error:
-        why = "it is a thread of the kernel" if os.path.exists(f"/proc/{pid}") else "there is no such process"
-        raise UserError(what, why, "see `ps` for its pid") from error
+        raise UserError(
+            f"cannot attach to {pid}", "it has ended, or become another user's", "see `ps -e` for its pid"
+        ) from error
     target = Target(argv or (executable,), executable, executable, False, cwd)
-    mode = environment_value(pid, "HEAPCHECK") or CHECK_OFF
+    environment = environment_of(pid)
+    mode = environment.get("HEAPCHECK", CHECK_OFF)
     found = Preflight(
         target=target,
         allocator=_allocator(pid, mapped),
@@ -50,19 +47,9 @@ def plan_attached(pid: int) -> LaunchPlan:
         preflight=found,
         mode=mode if mode in HEAPCHECK_MODES else CHECK_OFF,
         release_rate=None,
-        environment={},
+        environment=environment,
         set_by_memtui={},
     )
-
-
-def command_line(pid: int) -> tuple[str, ...]:
-    """The arguments as the process shows them now; empty for one that shows none. Raises UserError when it is gone."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            text = stream.read(MAX_CMDLINE_BYTES)
-    except OSError as error:
-        raise UserError(_WHAT.format(pid=pid), "there is no such process", "see `ps` for its pid") from error
-    return tuple(os.fsdecode(word) for word in text.removesuffix(b"\0").split(b"\0")) if text else ()
 
 
 def _allocator(pid: int, mapped: list[str]) -> str:

@@ -55,9 +55,8 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     report = request.report
     whole = is_whole(profile)
     profile = scale_sampled(profile)
-    finder = ModuleFinder(
-        profile.mappings, request.extra_maps, None if request.sysroot is None else Path(request.sysroot)
-    )
+    sysroot = None if request.sysroot is None else Path(request.sysroot)
+    finder = ModuleFinder(profile.mappings, request.extra_maps, sysroot, request.files)
     found = _Frames(report, finder)
     leaks = _stacks(profile, found)
     frames = found.rows
@@ -86,7 +85,8 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
         report,
         [m for m in modules if m.ordinal in readable],
         [f for f in frames if f.module in readable],
-        sysroot=None if request.sysroot is None else Path(request.sysroot),
+        sysroot=sysroot,
+        files=request.files,
         notes=later,
     )
     yield from _notes(report, [note for note in later if note not in said])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,7 @@ class CollectRequest:
     """One report to read: ``dump`` is a .heap file, ``log`` the captured stderr; None: there is none.
 
     ``extra_maps`` are lines of /proc/PID/maps seen earlier in the run, oldest first: for what was unloaded before the dump.
+    ``files``: where to read what a path of the maps, as it stands there, leads to no more.
     ``live``: the process was asked; a check that left neither dump nor log found nothing.
     """
 
@@ -24,6 +25,7 @@ class CollectRequest:
     sysroot: str | None = None
     extra_maps: tuple[str, ...] = ()
     live: bool = False
+    files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

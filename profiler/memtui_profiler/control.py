@@ -1,9 +1,10 @@
 """Commands to the recorder over the session's socket: JSON lines, ``{id, verb, args}`` and ``{id, ok, …}`` or ``{id, error}``.
 
-The verbs are ``watch`` (I look at this session), ``relaunch`` (mode, release_rate), ``stop`` (by the ladder), ``kill`` and
-``leave`` (stop nothing when I go); and what is asked of the running process: ``ask`` (its figures, from now on, even if that
-takes a second thread in it), ``rate`` (release_rate), ``release`` (free memory, now), ``check`` (for leaks, now) and
-``snapshot`` (of the heap). These are answered when they are done. Neither side ever blocks on the other.
+The verbs are ``watch`` (I look at this session), ``relaunch`` (mode, release_rate), ``stop`` (by the ladder), ``kill``,
+``leave`` (stop nothing when I go) and ``detach`` (I go: let go of a process that was attached to, unless others watch it);
+and what is asked of the running process: ``ask`` (its figures, from now on, even if that takes a second thread in it),
+``rate`` (release_rate), ``release`` (free memory, now), ``check`` (for leaks, now) and ``snapshot`` (of the heap). These are
+answered when they are done. Neither side ever blocks on the other.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ class EventKind(str, Enum):
     EXITED = "exited"  # exit_code
     KILLED = "killed"  # signal, by_memtui
     OOM_KILLED = "oom-killed"
+    DETACHED = "detached"  # pid: memtui no longer watches a process that it did not start
     FOLLOWING = "following"  # pid: a daemon's second process
     REPORT = "report"  # report, bytes, objects, status, origin
     NO_REPORT = "no-report"  # a check was asked for, and this is why there is none

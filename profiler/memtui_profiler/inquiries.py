@@ -301,6 +301,11 @@ class Inquiries:
         for done in waiting.values():
             done(Outcome({}, _ENDED))
 
+    @property
+    def gone(self) -> bool:
+        """After close(): whether nothing of ours is in the process any more."""
+        return self._asker.gone
+
     def join(self) -> None:
         """Wait, for some seconds at most, until nothing of ours is in the process any more."""
         self._asker.join()

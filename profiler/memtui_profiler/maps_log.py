@@ -28,25 +28,26 @@ class MapsLog:
         self._text = b""
         self.next_s = 0.0
 
-    def update(self, now_s: float) -> None:
-        """Look if it is time; a target that is gone or not ours to read adds nothing."""
+    def update(self, now_s: float) -> bytes | None:
+        """Look if it is time; gives the text where it has changed. A target that is gone or not ours to read adds nothing."""
         if now_s < self.next_s:
-            return
+            return None
         began = time.perf_counter()
         try:
             text = self._maps.read_bytes()
         except OSError:
-            return
+            return None
         finally:
             self.next_s = now_s + max(INTERVAL_S, (time.perf_counter() - began) / COST_SHARE)
         if text == self._text:
-            return
+            return None
         self._text = text
         for line in text.splitlines():
             if len(self._seen) >= LINES_LIMIT:
-                return
+                break
             if b"/" in line and line.split(b" ", 2)[1][2:3] == b"x":
                 self._seen[line] = None
+        return text
 
     def lines(self) -> list[str]:
         """All that was seen, oldest first."""

@@ -84,7 +84,7 @@ class ProcessImage:
 
     def open(self, module: LoadedModule) -> BinaryIO:
         """The file itself. Raises OSError when it cannot be had any more."""
-        return _open(self.pid, module.mappings[0])
+        return open_mapped(self.pid, module.mappings[0])
 
     def _modules(self) -> Iterator[LoadedModule]:
         by_file: dict[tuple[str, int], list[Mapping]] = {}
@@ -95,7 +95,7 @@ class ProcessImage:
         for (path, _), mappings in by_file.items():
             if not any(mapping.executable for mapping in mappings):
                 continue
-            with contextlib.suppress(OSError, ParseError), _open(self.pid, mappings[0]) as stream:
+            with contextlib.suppress(OSError, ParseError), open_mapped(self.pid, mappings[0]) as stream:
                 image = read_image(stream)
                 loads = [
                     LoadSegment(s.offset, s.vaddr, s.file_size, s.flags) for s in image.segments if s.kind == "PT_LOAD"
@@ -105,7 +105,8 @@ class ProcessImage:
                     yield LoadedModule(path, mappings[0].start - vaddr, tuple(mappings), image)
 
 
-def _open(pid: int, mapping: Mapping) -> BinaryIO:
+def open_mapped(pid: int, mapping: Mapping) -> BinaryIO:
+    """The very file that is mapped there, while the process lives. Raises OSError when it is not to be had."""
     try:
         return open_regular(f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}")
     except OSError:

@@ -69,7 +69,7 @@ class Recorder:
         self._previous: ActiveRun | None = None
         self._runs = 0
         self._relaunch: tuple[Command, LaunchPlan] | None = None
-        self._settling: set[int] = set()
+        self._settling: dict[int, ActiveRun] = {}
         self._left_before: frozenset[int] = frozenset()  # by earlier runs: no later one goes on in them
         self._next_sample_s = 0.0
         self._next_slow_s = 0.0
@@ -274,7 +274,7 @@ class Recorder:
         self.run, self._previous = None, run
         pid = run.process.pid
         self.event(EventKind.DETACHED, f"memtui lets go of pid {pid}: it runs on", pid=pid)
-        self._settling.add(run.number)
+        self._settling[run.number] = run
         self._quiet_since_s = self._next_slow_s = self.now_s()
 
     def _begin_stop(self) -> None:
@@ -350,7 +350,7 @@ class Recorder:
             self.intake.start(run.collect_request(source), run.number, "exit")
         if conclusion.no_report:
             self.event(EventKind.NO_REPORT, conclusion.no_report)
-        self._settling.add(run.number)
+        self._settling[run.number] = run
         self._quiet_since_s = now_s
         self._next_slow_s = now_s
         if run.stopped_by_memtui:
@@ -417,7 +417,7 @@ class Recorder:
         self.intake.expire()
         self.orphans.reap(excluding=self.intake.pids | ({run.process.pid} if run else set()))
         for number in [n for n in self._settling if not self.intake.busy_with(n)]:
-            self._settling.remove(number)
+            self._settling.pop(number).let_go_of_files()
             self.rows.add(RunSettled(at_s=now_s, run=number))
             self.rows.checkpoint()
             self.rows.hurry()

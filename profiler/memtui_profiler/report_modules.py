@@ -42,15 +42,23 @@ class LoadedModule:
 class ModuleFinder:
     """Looks addresses up in the mappings of a dump, then in what was mapped ``earlier`` in the run (oldest first).
 
-    ``modules`` grows as addresses are looked up, ``notes`` says what stood in the way. Files are read under ``sysroot``.
+    ``modules`` grows as addresses are looked up, ``notes`` says what stood in the way. Files are read under ``sysroot``; those
+    that are not there any more where ``files`` says, by their path in the maps.
     """
 
-    def __init__(self, mappings: Sequence[Mapping], earlier: Iterable[str] = (), sysroot: Path | None = None) -> None:
+    def __init__(
+        self,
+        mappings: Sequence[Mapping],
+        earlier: Iterable[str] = (),
+        sysroot: Path | None = None,
+        files: dict[str, str] | None = None,
+    ) -> None:
         self.modules: list[LoadedModule] = []
         self.notes: list[str] = []
         self._index = MappingIndex(mappings)
         self._earlier = _unloaded(mappings, earlier)
         self._sysroot = sysroot
+        self._files = files or {}
         self._ordinals: dict[str, int] = {}
         self._unloaded: set[str] = set()
 
@@ -91,11 +99,12 @@ class ModuleFinder:
         path = file_path(mapping)
         if path is None:
             return None
-        if is_deleted(mapping):
+        held = self._files.get(mapping.path)
+        if is_deleted(mapping) and held is None:
             self.notes.append(f"{basename(path)} was deleted or replaced while the program ran, so it cannot be named")
             return None
         try:
-            with open_regular(path, self._sysroot) as stream:
+            with open_regular(path, self._sysroot) if held is None else open_regular(held) as stream:
                 return read_elf_facts(stream)
         except OSError as error:
             self.notes.append(f"no names from {basename(path)}: {error.strerror or error}")

@@ -81,7 +81,7 @@ class RunQuestions:
     def _running(self, what: str) -> tuple[ActiveRun, Inquiries]:
         run, inquiries = self._recorder.run, self._recorder.asking()
         if run is None or inquiries is None:
-            raise UserError(f"cannot {what}", "the target has ended", "r launches it again")
+            raise self._recorder.nothing_runs(f"cannot {what}")
         if run.stopping is not None:
             raise UserError(f"cannot {what}", "it is being stopped", "r launches it again")
         return run, inquiries

@@ -34,6 +34,8 @@ def meta_rows(request: LaunchRequest, boottime_s: float) -> Iterator[Meta]:
         "recorder_pid": str(os.getpid()),
         "request": json.dumps({**asdict(request), "environment": sorted(request.environment)}),
     }
+    if request.attach_pid is not None:
+        facts["attached"] = str(request.attach_pid)
     for key, value in facts.items():
         yield Meta(key=key, value=_storable(value))
 

@@ -33,22 +33,24 @@ def symbolize(
     frames: Sequence[LeakFrame],
     *,
     sysroot: Path | None = None,
+    files: Mapping[str, str] | None = None,
     notes: list[str] | None = None,
 ) -> Iterator[Symbol | SourceLine]:
     """Rows for ``report``: every function name (depth 0), the same rows again with file and line, then source lines.
 
     ``offset`` of a frame is a return address, so the byte before it is looked up. ``sysroot`` is where the modules' paths
-    begin (/proc/PID/root of a container). A module that is missing, damaged or another build than the one that ran leaves its
-    frames unnamed and is said in ``notes``.
+    begin (/proc/PID/root of a container); ``files`` says where to read those that their paths lead to no more. A module that
+    is missing, damaged or another build than the one that ran leaves its frames unnamed and is said in ``notes``.
     """
     said = notes if notes is not None else []
+    found_at = _Whereabouts(sysroot, files or {})
     by_ordinal = {module.ordinal: module for module in modules}
     places = _places(frames)
     # The program's own modules first: their names and lines are what the user waits for.
     order = sorted((n for n in places if n in by_ordinal), key=lambda n: (is_runtime_module(by_ordinal[n].path), n))
     linkage: dict[int, str] = {}
     for ordinal in order:
-        linkage |= _names(by_ordinal[ordinal], places[ordinal], sysroot, said)
+        linkage |= _names(by_ordinal[ordinal], places[ordinal], found_at, said)
     functions = demangled(set(linkage.values()))
     for frame, name in linkage.items():
         yield _symbol(report, frame, functions, name)
@@ -56,7 +58,7 @@ def symbolize(
     folders: dict[str, set[str]] = {}
     for ordinal in order:
         module = by_ordinal[ordinal]
-        for frame, path, line in _lines(module, places[ordinal], sysroot, said):
+        for frame, path, line in _lines(module, places[ordinal], found_at, said):
             yield _symbol(report, frame, functions, linkage.get(frame), path, line or None)
             if line:
                 sources.setdefault(path, set()).add(line)
@@ -95,6 +97,19 @@ def _symbol(
 
 
 @dataclass(frozen=True, slots=True)
+class _Whereabouts:
+    """See symbolize()."""
+
+    sysroot: Path | None
+    files: Mapping[str, str]
+
+    def open(self, path: str) -> BinaryIO:
+        """A module's file by its path in the maps. Raises OSError, ValueError."""
+        held = self.files.get(path)
+        return open_regular(path.removesuffix(_DELETED), self.sysroot) if held is None else open_regular(held)
+
+
+@dataclass(frozen=True, slots=True)
 class _Binary:
     """A module's file, and its debug file where there is one."""
 
@@ -109,14 +124,14 @@ class _Binary:
         return min((s.vaddr for s in self.facts.segments if s.flags & 1), default=0) or 1
 
 
-def _open(module: ModuleRow, sysroot: Path | None, notes: list[str], stack: ExitStack) -> _Binary | None:
+def _open(module: ModuleRow, found_at: _Whereabouts, notes: list[str], stack: ExitStack) -> _Binary | None:
     """None, and a note, when the file that ran cannot be had any more."""
     if not module.path.startswith("/"):
         return None
     path = module.path.removesuffix(_DELETED)
     name = posixpath.basename(path)
     try:
-        stream = stack.enter_context(open_regular(path, sysroot))
+        stream = stack.enter_context(found_at.open(module.path))
         image = read_image(stream)
         facts = facts_of(stream, image)
     except OSError as error:
@@ -131,15 +146,15 @@ def _open(module: ModuleRow, sysroot: Path | None, notes: list[str], stack: Exit
         return None
     debug = None
     if not (facts.has_debug_info and facts.has_symtab):
-        debug = open_debug_file(path, facts, sysroot=sysroot, notes=notes)
+        debug = open_debug_file(path, facts, sysroot=found_at.sysroot, notes=notes)
     return _Binary(stream, image, facts, stack.enter_context(debug) if debug else None)
 
 
-def _names(module: ModuleRow, places: Places, sysroot: Path | None, notes: list[str]) -> dict[int, str]:
+def _names(module: ModuleRow, places: Places, found_at: _Whereabouts, notes: list[str]) -> dict[int, str]:
     """Linkage names by frame."""
     found: dict[int, str] = {}
     with ExitStack() as stack:
-        binary = _open(module, sysroot, notes, stack)
+        binary = _open(module, found_at, notes, stack)
         if binary is None:
             return {}
         files: list[tuple[BinaryIO, ElfImage | None]] = [(binary.stream, binary.image)]
@@ -160,13 +175,15 @@ def _names(module: ModuleRow, places: Places, sysroot: Path | None, notes: list[
     return found
 
 
-def _lines(module: ModuleRow, places: Places, sysroot: Path | None, notes: list[str]) -> Iterator[tuple[int, str, int]]:
+def _lines(
+    module: ModuleRow, places: Places, found_at: _Whereabouts, notes: list[str]
+) -> Iterator[tuple[int, str, int]]:
     """(frame, path, line) in the order they are found."""
     name = posixpath.basename(module.path)
     answered = False
     with ExitStack() as stack:
         # What is wrong with the file was said when its names were looked for.
-        binary = _open(module, sysroot, [], stack)
+        binary = _open(module, found_at, [], stack)
         if binary is None:
             return
         for stream in (binary.stream, binary.debug):

@@ -37,7 +37,8 @@ CREATE TABLE run_end (
   oom_killed INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE run_settled (                    -- after run_end: every report of the run is in, with its symbols
+CREATE TABLE run_settled (                    -- every report of the run is in, with its symbols; after run_end, or without
+                                              -- one when memtui let go of a process that it had attached to
   id INTEGER PRIMARY KEY, at_s REAL NOT NULL, run INTEGER NOT NULL
 ) STRICT;
 
