@@ -21,7 +21,7 @@ HOLD_S = 10.0
 BUSY_HOLD_S = 30.0
 _ON_SHARE, _OFF_SHARE = 0.30, 0.22
 _OUTSIDE_ON_SHARE, _OUTSIDE_OFF_SHARE = 0.50, 0.42
-IDLE_S = 10.0
+IDLE_S = 8.0
 RELEASE_NEWS_S = 120.0
 
 _RELEASES = {
@@ -48,7 +48,7 @@ def parts(facts: DiagnosisInput, looks: Sequence[Balance]) -> list[Part]:
     found: list[Part] = []
     if _large(looks, lambda b: b.free_bytes):
         found.append(Part(_retention(facts, looks, now, name, whole), now.free_bytes))
-    elif _large(looks, lambda b: b.free_at_most_bytes):
+    elif _large(looks, lambda b: b.free_at_most_bytes) and not _released_since(facts):
         found.append(Part(_untold(facts, now, name, whole), now.free_at_most_bytes))
     if _large(looks, lambda b: b.cached_bytes):
         found.append(Part(_fragmentation(facts, now, whole), now.cached_bytes))
@@ -133,6 +133,14 @@ def _retention_evidence(
             f"a release calls {_RELEASES[name]}: free pages go back to the kernel, the program sees no difference"
         )
     return tuple(said)
+
+
+def _released_since(facts: DiagnosisInput) -> bool:
+    """Whether a release has just taken what it could: glibc's malloc goes on counting as free what it gave back then."""
+    if not facts.releases:
+        return False
+    after = [row.free_bytes for row in facts.allocator if row.at_s > facts.releases[-1].at_s]
+    return not after or after[-1] < after[0] + LEAST_BYTES
 
 
 def _untold(facts: DiagnosisInput, now: Balance, name: str, whole: tuple[str, ...]) -> Diagnosis:

@@ -124,11 +124,15 @@ def of_report(facts: DiagnosisInput) -> Diagnosis | None:
         return Diagnosis(Verdict.NO_LEAKS, f"{found}; {caveat}", "1", "show", evidence, (found,))
     most = f"; most at {report.place}: {size_words(report.top_bytes)}" if report.place else ""
     verdict = Verdict.NOT_FREED if report.kind is LeakKind.NOT_FREED else Verdict.LEAK
-    shorter = (f"{whose}{total}{cut}{_most_in_short(report)}", f"{whose}{total}{cut}")
-    grown = facts.growth
+    shorter: tuple[str, ...] = (f"{whose}{total}{cut}{_most_in_short(report)}", f"{whose}{total}{cut}")
+    grown, more = facts.growth, ""
     if grown is not None and not whose and grown.kind is report.kind:
         evidence += growth_evidence(grown)
-    return Diagnosis(verdict, f"{whose}{total}{cut}{most}", "1", "show the leaks", evidence, shorter)
+        more = f", {size_words(grown.grown_bytes)} more than before"
+        if grown.seconds is not None:
+            more = f", {size_words(grown.grown_bytes)} more in {span_words(grown.seconds)}"
+        shorter = (f"{total}{cut}{more}{_most_in_short(report)}", *shorter)
+    return Diagnosis(verdict, f"{whose}{total}{cut}{more}{most}", "1", "show the leaks", evidence, shorter)
 
 
 def _most_in_short(report: ReportSummary) -> str:

@@ -22,6 +22,8 @@ _FRESH_SPACINGS = 4
 _APART_S = 2.5
 MEDIAN_S = 10.0
 MEDIAN_LOOKS = 3
+# So many looks it takes to say that something has been so all the time, in a process that allocates the more.
+_HOLD_LOOKS, _BUSY_LOOKS = 4, 10
 # Between two looks an idle process moves by what its own timers allocate.
 _IDLE_BYTES = 256 << 10
 
@@ -121,14 +123,14 @@ def idle_s(looks: Sequence[Balance]) -> float:
 
 
 def unfreed_s(looks: Sequence[Balance]) -> float:
-    """For how long up to the last look no pages were freed: free memory may have been taken, hardly any was added."""
-    since_s, freed = looks[-1].at_s, 0
-    for place in range(len(looks) - 1, 0, -1):
-        freed += freed_bytes(looks[place - 1 : place + 1])
-        if freed > _IDLE_BYTES:
-            break
-        since_s = looks[place - 1].at_s
-    return looks[-1].at_s - since_s
+    """For how long up to the last look no pages were freed: free memory may have been taken, hardly any was added.
+
+    0.0 where that was seen too few times to mean it.
+    """
+    freed, place = 0, len(looks) - 1
+    while place > 0 and (freed := freed + freed_bytes(looks[place - 1 : place + 1])) <= _IDLE_BYTES:
+        place -= 1
+    return looks[-1].at_s - looks[place].at_s if len(looks) - place > _BUSY_LOOKS else 0.0
 
 
 def freed_bytes(looks: Sequence[Balance]) -> int:
@@ -161,12 +163,12 @@ def persists(
         if part(looks[place]) < max(on_share * looks[place].rss_bytes, least_bytes):
             continue
         spacing_s = (looks[place].at_s - looks[place - MEDIAN_LOOKS + 1].at_s) / (MEDIAN_LOOKS - 1)
-        recent = _last(looks, place, hold_s)
-        idle = idle_s(recent) >= recent[-1].at_s - recent[0].at_s
-        if not idle:
-            recent = _last(looks, place, busy_hold_s)
-        known_s = recent[-1].at_s - recent[0].at_s
-        known = known_s >= (hold_s if idle else busy_hold_s) - 1.5 * spacing_s
+        needed_s = max(hold_s, _HOLD_LOOKS * spacing_s)
+        recent = _last(looks, place, needed_s)
+        if idle_s(recent) < recent[-1].at_s - recent[0].at_s:
+            needed_s = max(busy_hold_s, _BUSY_LOOKS * spacing_s)
+            recent = _last(looks, place, needed_s)
+        known = recent[-1].at_s - recent[0].at_s >= needed_s - 1.5 * spacing_s
         on = known and all(part(b) >= max(on_share * b.rss_bytes, least_bytes) for b in recent)
     return on
 
