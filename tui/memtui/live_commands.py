@@ -133,7 +133,7 @@ def _outcome(state: SessionState, verb: Verb, after_event: int) -> Event | None:
 def _told(verb: Verb, event: Event) -> StatusLine:
     if event.kind == EventKind.NO_REPORT.value:
         return StatusLine("✗", "NO REPORT", event.text, Tone.WARN, "esc", "close")
-    return StatusLine("✓", verb.word, event.text, Tone.GOOD, "esc", "close")
+    return StatusLine("✓", verb.word, event.text, Tone.GOOD)
 
 
 def _waiting(verb: Verb, seconds: float, glyph: str) -> StatusLine:

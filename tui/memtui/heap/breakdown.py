@@ -139,9 +139,11 @@ def _baseline(state: SessionState, run: RunView, newest: AllocatorSample) -> tup
     since_s, words = newest.at_s - MINUTE_S, "in 1 min"
     for event in reversed(state.events):
         letter = mark_letter(event) if event.kind != EventKind.RELAUNCH.value else ""
-        if letter and event.run == run.number and event.at_s < newest.at_s:
-            seconds = event_detail(event).get("seconds")
-            begun_s = event.at_s - (seconds if isinstance(seconds, int | float) else 0.0)
+        if not letter or event.run != run.number:
+            continue
+        seconds = event_detail(event).get("seconds")
+        begun_s = event.at_s - (seconds if isinstance(seconds, int | float) else 0.0)
+        if begun_s < newest.at_s:
             if begun_s > since_s:
                 since_s, words = begun_s, f"since {letter}"
             break
