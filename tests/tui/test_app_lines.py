@@ -10,6 +10,7 @@ import pytest
 
 from memtui.charset import ASCII, UNICODE, Glyphs, is_utf8, original_environment, prefers_light
 from memtui.controller import SessionFollower
+from memtui.heap.state import HeapState
 from memtui.keymap import KEYS, Context, bindings, footer_keys, help_sections, markdown_table
 from memtui.screen_layout import graph_rows
 from memtui.state import SessionState
@@ -18,6 +19,7 @@ from memtui.widgets.figures_line import figures_line
 from memtui.widgets.header import header
 from memtui.widgets.line import columns, fit
 from memtui.widgets.verdicts import verdict_line
+from memtui_profiler.session.rows import GuestRow
 from tests.fixtures.sessions import END_S, GIB, STARTED, begin, storyboard
 
 
@@ -89,6 +91,52 @@ def test_the_figures_say_what_there_is(state: SessionState) -> None:
     assert "swap  1.0 GiB" in figures_line(swapped, UNICODE, 140).plain
 
 
+@pytest.mark.parametrize("width", [80, 100, 112, 120, 140])
+def test_three_bands_fit_and_keep_their_places(state: SessionState, width: int) -> None:
+    assert state.sample is not None
+    places = set()
+    for size, growth in ((999 << 20, 5e9), (14 * GIB, -3e5), (142 * GIB, None), (1 << 10, 10.0)):
+        sample = state.sample._replace(rss_bytes=3 * size, in_use_bytes=size, kept_bytes=size)
+        line = figures_line(replace(state, sample=sample, growth_bytes_per_s=growth), UNICODE, width)
+        assert line.cell_length <= width
+        assert "/16G" in line.plain or "of 16 GiB" in line.plain
+        places.add(tuple(n for n, char in enumerate(line.plain) if char == "■"))
+    assert len(places) == 1 and len(places.pop()) == 3
+
+
+def test_the_bands_of_the_figures_add_up_and_have_the_graphs_textures(state: SessionState) -> None:
+    assert state.sample is not None
+    sample = state.sample._replace(rss_bytes=2 * GIB, in_use_bytes=GIB // 4, kept_bytes=int(1.25 * GIB))
+    split = replace(state, sample=sample, growth_bytes_per_s=None)
+    assert "■in use  256M ■kept  1.2G ■other  512M" in figures_line(split, UNICODE, 80).plain
+    assert "■ in use  256 MiB  ■ kept  1.2 GiB  ■ outside  512 MiB" in figures_line(split, UNICODE, 120).plain
+    assert "#in use" in figures_line(split, ASCII, 80, textured=True).plain
+    assert "=kept" in figures_line(split, UNICODE, 80, textured=True).plain
+    unasked = replace(split, sample=sample._replace(in_use_bytes=None))
+    assert "anonymous" in figures_line(unasked, UNICODE, 120).plain
+
+
+def test_swap_comes_before_the_limit_where_there_is_not_room_for_both(state: SessionState) -> None:
+    assert state.sample is not None and state.detail is not None
+    sample = state.sample._replace(in_use_bytes=1, kept_bytes=1)
+    swapped = replace(state, sample=sample, detail=state.detail._replace(swap_bytes=3 * GIB))
+    line = figures_line(swapped, UNICODE, 100).plain
+    assert "swap  3.0G" in line
+
+
+def test_the_header_says_attached_and_names_the_allocator_that_answers(state: SessionState) -> None:
+    assert state.run is not None
+    nameless = replace(state.run, row=state.run.row._replace(allocator=""))
+    attached = replace(
+        state,
+        identity=replace(state.identity, attached=True),
+        runs=(nameless,),
+        heap=HeapState(guest=GuestRow(1.0, 2, "ready", "jemalloc")),
+    )
+    assert "running 00:03:12   attached   jemalloc" in header(attached, UNICODE, 120).plain
+    assert "attached" in header(attached, UNICODE, 80).plain and "run 2" not in header(attached, UNICODE, 80).plain
+
+
 def test_before_the_first_sample_the_figures_say_so(tmp_path: Path) -> None:
     writer = begin(tmp_path)
     writer.close()
@@ -104,7 +152,12 @@ def test_the_footer_of_the_specification() -> None:
     assert at_80[-2:] == (("?", "help"), ("q", "quit"))
     assert sum(len(key) + len(words) + 3 for key, words in at_80) <= 80
     assert ("/", "find") not in footer_keys(live=True, tab="output", width=120)
-    assert all(key not in "r-+mt" for key, _ in footer_keys(live=False, tab="leaks", width=200))
+    assert all(key not in "r-+mtlxcs" for key, _ in footer_keys(live=False, tab="leaks", width=200))
+    assert {("x", "release"), ("c", "check")} <= set(at_80)
+    ended = {key for key, _ in footer_keys(live=True, tab="leaks", width=200, running=False)}
+    assert {"r", "-+"} <= ended and ended.isdisjoint(set("lxcst"))
+    attached = {key for key, _ in footer_keys(live=True, tab="leaks", width=200, attached=True)}
+    assert {"l", "x", "c", "s", "-+"} <= attached and attached.isdisjoint(set("rtm"))
 
 
 def test_keys_of_later_issues_appear_nowhere() -> None:

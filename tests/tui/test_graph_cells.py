@@ -250,6 +250,30 @@ def test_a_limit_name_never_reaches_the_terminal_raw() -> None:
     assert shown_text("a\x1b[31m\u0301日b\n", ascii=False) == "a?[31m??b?"
 
 
+def test_what_a_release_gave_back_stands_beside_its_mark() -> None:
+    marks = (Mark(9.0, "x", "released 3.0 GiB in 40 ms", "released 3 GiB"), Mark(13.0, "l", "rate 1 -> 7.5"))
+    state = state_of(series_of(*[7] * 9, *[1] * 11), now_s=19.0, marks=marks)
+    lines = plot(draw(state, 40, 9))
+    assert lines[1] == "█████████┊ released 3 GiB", "over the line of another mark, but over nothing else"
+    assert lines[2] == "█████████┊   ┊"
+    early = plot(draw(state_of(series_of(*[2] * 20), marks=(replace(marks[0], at_s=16.0),), now_s=17.0), 29, 9))
+    assert early[1].rstrip() == " released 3 GiB ┊", "at the left where the right has no room"
+    crowded = plot(draw(state_of(series_of(*[8] * 20), marks=marks), 29, 9))
+    assert not any("released" in line for line in crowded)
+    textured = draw(replace(state, ascii=True), 40, 9)
+    assert any("released 3 GiB" in "".join(cell.char for cell in row) for row in textured)
+
+
+def test_the_ghost_runs_round_what_a_mark_says() -> None:
+    series, runs = series_of(*[6.5] * 20), (RunSpan(1, 0.0, ""), RunSpan(2, 20.0, ""))
+    for second in range(20, 26):
+        series.add(Point(float(second), 2, GIB, 0))
+    marks = (Mark(22.0, "x", "", "released 3 GiB"),)
+    lines = plot(draw(state_of(series, runs=runs, marks=marks, now_s=25.0), 60, 9))
+    line = lines[1]
+    assert line[20:40] == "⠤⠤┊ released 3 GiB ⠤"
+
+
 def test_a_mark_is_a_line_and_a_letter() -> None:
     state = state_of(series_of(*[4] * 20), marks=(Mark(4.2, "r", "relaunch"), Mark(30.0, "c", "not yet")))
     grid = draw(state)

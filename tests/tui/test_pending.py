@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from memtui.controller import SessionFollower
 from memtui.pending import SLIDER_MAX, PendingControls, next_half, parse_rate
+from memtui.state import RateRead
 from tests.fixtures.sessions import END_S, STARTED, storyboard
 
 
@@ -85,6 +86,19 @@ def test_without_a_rate_of_memtui_the_default_is_shown_and_nothing_is_set() -> N
     assert controls.wanted_rate is None
     assert controls.with_rate(1.5).wanted_rate == 1.5
     assert not controls.with_rate(1.5).with_rate(1.0).changed
+
+
+def test_the_rate_of_the_process_is_shown_and_what_it_has_is_not_pending() -> None:
+    controls = PendingControls("normal", None).with_rate(7.5)
+    read = controls.reading(RateRead(1.0))
+    assert (read.current_rate, read.rate, read.wanted_rate) == (1.0, 7.5, 7.5)
+    live = read.reading(RateRead(7.5, "live"))
+    assert not live.changed
+    assert (live.current_rate, live.wanted_rate) == (7.5, 7.5), "a relaunch gives the rate that is shown"
+    assert live.with_rate(1.0).rate == 1.0
+    assert live.reading(RateRead(1.0)).wanted_rate is None, "tcmalloc's default needs no setting"
+    assert live.reading(None).current_rate == 1.0
+    assert live.reading(live.read) is live
 
 
 def test_a_new_run_applies_what_was_pending_and_keeps_what_came_after(tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ def test_a_sample_line_is_as_designed() -> None:
     )
 
 
+def test_the_allocators_figures_stand_at_the_end_of_a_line() -> None:
+    sample = Sample(1.0, 1, 2 * GIB, 0, in_use_bytes=246 * MIB, kept_bytes=int(1.3 * GIB))
+    line = sample_line(Second(sample, 0, 0, 12), 4343, 0.0)
+    assert line.endswith("threads 12 0B/s in use 246M kept 1.3G")
+    unasked = sample_line(Second(sample._replace(kept_bytes=None), 0, 0, 12), 4343, 0.0)
+    assert unasked.endswith("threads 12 0B/s")
+
+
 def test_what_is_not_known_yet_is_a_dash() -> None:
     line = sample_line(Second(Sample(at_s=0.1, run=1, rss_bytes=4096, shared_bytes=4096)), 7, 0.0)
     assert line == "00:00:00 run 1 pid 7 rss 4.0K anon 0 file 4.0K swap - threads - 0B/s"

@@ -62,7 +62,8 @@ def draw_mark_labels(grid: Grid, solid: Solid, marks: Mapping[int, Sequence[Mark
         for row, begin in ((row, begin) for begin in (right, left) for row in rows):
             if begin > GUTTER and _only_lines(grid, row, begin - 1, len(text) + 2, look):
                 write(grid, row, begin, text, Ink.MARK)
-                solid[row][begin - GUTTER : begin - GUTTER + len(text)] = [False] * len(text)
+                taken = slice(begin - GUTTER - 1, begin - GUTTER + len(text) + 1)
+                solid[row][taken] = [False] * len(solid[row][taken])
                 break
 
 
