@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
-from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, ReportStatus
+from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus
+
+# How many that could be the same stack are looked at: a hostile report may have them all alike.
+_TRIED = 8
 
 
 class Change(str, Enum):
@@ -152,8 +155,8 @@ def _matches(old: Sequence[LeakRecord], new: Sequence[LeakRecord], *, across: bo
         def place_of(record: LeakRecord) -> Hashable:
             return (0 if across else id(record.kind), places.of(record))
 
-        for key_of in (place_of, id_of):
-            rest, left = _pair(old, new, rest, left, key_of, found)
+        for key_of, contradict in ((place_of, _other_name), (id_of, _other_place)):
+            rest, left = _pair(old, new, rest, left, key_of, contradict, found)
     return found
 
 
@@ -170,6 +173,7 @@ def _pair(
     rest: list[int],
     left: list[int],
     key_of: Callable[[LeakRecord], Hashable],
+    contradict: Callable[[LeakRecord, LeakRecord], bool],
     found: list[int | None],
 ) -> tuple[list[int], list[int]]:
     """Pair what is left of both by ``key_of``, the first with the first; returns what of both is left then."""
@@ -179,21 +183,39 @@ def _pair(
     unmatched: list[int] = []
     paired: set[int] = set()
     for index in rest:
-        candidates = waiting.get(key_of(new[index]))
-        if candidates and not _contradict(old[candidates[-1]], new[index]):
-            found[index] = match = candidates.pop()
-            paired.add(match)
-        else:
+        candidates = waiting.get(key_of(new[index]), [])
+        last = len(candidates) - 1
+        tried = range(last, max(-1, last - _TRIED), -1)
+        at = next((at for at in tried if not contradict(old[candidates[at]], new[index])), None)
+        if at is None:
             unmatched.append(index)
+        else:
+            found[index] = match = candidates.pop(at)
+            paired.add(match)
     return unmatched, [index for index in left if index not in paired]
 
 
-def _contradict(old: LeakRecord, new: LeakRecord) -> bool:
+def _other_name(old: LeakRecord, new: LeakRecord) -> bool:
     """Whether both have a name for the innermost call, and not the same: other code at the same place."""
     if not old.stack or not new.stack:
         return False
     names = [record.stack[0].linkage_name or record.stack[0].function for record in (old, new)]
     return None not in names and names[0] != names[1]
+
+
+def _other_place(old: LeakRecord, new: LeakRecord) -> bool:
+    """Whether the stacks part in one build of one file, or where nothing but addresses is known: then they are two."""
+    stacks = [[frame for frame in record.stack if not frame.inlined] for record in (old, new)]
+    for before, now in zip(*stacks, strict=False):
+        if _where(before) != _where(now):
+            if before.module is None and now.module is None:
+                return (before.function or before.linkage_name) is None
+            return before.module == now.module and before.module is not None and bool(before.module.build_id)
+    return False
+
+
+def _where(frame: Frame) -> tuple[Module | None, int]:
+    return frame.module, frame.address if frame.offset is None else frame.offset
 
 
 class _Places:
@@ -209,6 +231,5 @@ class _Places:
         return tuple([known.get(id(f)) or self._number(f) for f in record.stack if not f.inlined])
 
     def _number(self, frame: Frame) -> int:
-        where = (frame.module, frame.address if frame.offset is None else frame.offset)
-        number = self._known[id(frame)] = self._numbers.setdefault(where, len(self._numbers) + 1)
+        number = self._known[id(frame)] = self._numbers.setdefault(_where(frame), len(self._numbers) + 1)
         return number

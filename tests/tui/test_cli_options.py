@@ -93,6 +93,7 @@ def test_each_command() -> None:
     assert parse(["check", "p"], "0")[0] == Check(Launch(argv=("p",), mode="auto"))
     assert parse(["open", "a", "--plain"], "0")[0] == Open("a", plain=True)
     assert parse(["open", "--", "--odd.heap"], "0")[0] == Open("--odd.heap")
+    assert parse(["open", "a", "--format", "json", "b"], "0")[0] == Open("a", newer="b", format="json")
     assert parse(["resume"], "0")[0] == Resume(None)
     assert parse(["resume", "2026"], "0")[0] == Resume("2026")
     assert parse(["sessions"], "0")[0] == Sessions(())
@@ -164,7 +165,8 @@ def test_commands_that_are_not_there_yet(name: str) -> None:
         ("--on-exit", "explode", "p"),
         ("--plain=yes", "p"),
         ("open",),
-        ("open", "a", "b"),
+        ("open", "a", "b", "c"),
+        ("open", "--format", "xml", "a"),
         ("resume", "a", "b"),
         ("sessions", "mv"),
         ("sessions", "rm"),

@@ -51,9 +51,13 @@ class Check(NamedTuple):
 
 
 class Open(NamedTuple):
+    """``newer``: the report that the one at ``path`` is compared with. ``format`` 'json' shows no screen."""
+
     path: str
     plain: bool = False
     ascii: bool = False
+    newer: str | None = None
+    format: str = "text"
 
 
 class Resume(NamedTuple):
@@ -122,7 +126,7 @@ _OPTIONS: tuple[tuple[str, frozenset[str], dict[str, Any]], ...] = (
     ("--on-exit", frozenset({"launch", "demo"}), {"type": parse_on_exit}),
     ("--plain", _SHOWING, {"action": "store_true"}),
     ("--ascii", _SHOWING | {"doctor", "sessions"}, {"action": "store_true"}),
-    ("--format", frozenset({"check"}), {"type": parse_report_format, "default": "text"}),
+    ("--format", frozenset({"check", "open"}), {"type": parse_report_format, "default": "text"}),
     ("--keep", frozenset({"check"}), {"action": "store_true"}),
     ("--replay", frozenset({"demo"}), {"action": "store_true"}),
 )
@@ -149,6 +153,10 @@ def parse(argv: Sequence[str], version: str) -> tuple[Command, tuple[str, ...]]:
         options += rest[1:]
     parser = _parser(name)
     words, unknown = parser.parse_known_args(_joined(options))
+    if "words" in words:
+        # argparse takes no word after an option that stands behind the first: `open A --plain B` names two all the same.
+        words.words += [word for word in unknown if not word.startswith("-")]
+        unknown = [word for word in unknown if word.startswith("-")]
     if words.help:
         return Show(HELP[name]), ()
     if words.version:
@@ -264,7 +272,10 @@ def _read_check(words: argparse.Namespace, program: tuple[str, ...]) -> Check:
 
 
 def _read_open(words: argparse.Namespace, _: tuple[str, ...]) -> Open:
-    return Open(_one(words.words, "open", "PATH"), words.plain, words.ascii)
+    paths = words.words
+    newer = paths[1] if len(paths) == 2 else None
+    path = paths[0] if newer is not None else _one(paths, "open", "PATH")
+    return Open(path, words.plain, words.ascii, newer, words.format)
 
 
 def _read_resume(words: argparse.Namespace, _: tuple[str, ...]) -> Resume:

@@ -30,7 +30,8 @@ memtui shows live where a native server keeps its memory, and acts on it.
 
 Commands
   check PROGRAM ...    run it, report its leaks, exit 0 or 1: for CI
-  open PATH            look at a session, a .heap file or a saved HEAPCHECK log
+  open PATH [PATH]     look at a session, a .heap file or a saved HEAPCHECK
+                       log; at two: what has come and gone
   resume [SESSION]     back to a live session, or to the last one
   sessions [rm NAME]   the sessions on this machine, or remove some
   doctor [PROGRAM]     what works here, and what would mend the rest
@@ -72,11 +73,18 @@ Exit codes
 _OPEN = """\
 memtui open shows what was recorded before; nothing is launched.
 
-  memtui open [--plain] [--ascii] PATH
+  memtui open [OPTIONS] PATH
+  memtui open [OPTIONS] OLDER NEWER
 
 PATH is a session's folder, its session.db, a .heap file of gperftools, or the
 saved output of a program that ran under HEAPCHECK. What it is, is told from its
-contents. Without a terminal the report is printed as text.
+contents. Of two, what has come and gone is shown: new, grown, shrunk, gone.
+Without a terminal the report, or the difference, is printed as text.
+
+Options
+  --format FORMAT      text or json; json is printed, without a screen  (text)
+  --plain              text instead of a screen
+  --ascii              no characters beyond ASCII
 """
 
 _RESUME = """\

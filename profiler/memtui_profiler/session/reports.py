@@ -109,7 +109,8 @@ def _run(reader: SessionReader, report: ReportRow) -> tuple[tuple[str, ...], str
     meta = reader.meta()
     origin_s = float(meta["started"]) if "started" in meta else None
     runs = [] if report.run is None else reader.rows_of(Run, "id", report.run)
-    argv = tuple(json.loads(runs[0].argv if runs else meta.get("argv", "[]")))
+    of_report = meta.get(f"argv.{report.id}") or meta.get("argv", "[]")
+    argv = tuple(json.loads(runs[0].argv if runs else of_report))
     if not runs:
         return argv, _iso(origin_s), RunFacts()
     run = runs[0]

@@ -4,7 +4,8 @@ What changes later is a row of its own: a run ends in run_end, a report in repor
 Times (``*_s``) are seconds on CLOCK_BOOTTIME since the session began; meta holds the one wall-clock origin. Sizes are bytes.
 
 Keys of meta: ``memtui`` (version), ``started`` (Unix time of second 0, decimal), ``boottime`` (CLOCK_BOOTTIME of second 0),
-``utc_offset`` (seconds east of UTC where it was recorded), ``argv`` (JSON list), ``cwd``, ``host``, ``sample_hz``,
+``utc_offset`` (seconds east of UTC where it was recorded), ``argv`` (JSON list),
+``argv.N`` (the same for report N, where that came without its run), ``cwd``, ``host``, ``sample_hz``,
 ``page_bytes``, ``recorder_pid``, ``request`` (JSON LaunchRequest without the values of the user's --env), ``attached``
 (pid of a process that memtui did not start; not there for one that it did).
 Files of run N: ``runs/N/output.log`` (raw, the first 16 MiB), then ``output.tail.0`` and ``output.tail.1`` (the ring after

@@ -12,8 +12,10 @@ from memtui_parsers.clean_text import clean
 from memtui_profiler.session.folders import sessions_root
 
 
-def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None) -> int:
+def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None, against: int | None = None) -> int:
     """Run the viewer over ``folder`` until it is left; ``on_exit`` 'stop' or 'detach' answers what quitting would ask.
+
+    ``against``: the id of a report to compare the newest with.
 
     Textual is imported here and nowhere earlier.
     """
@@ -22,7 +24,13 @@ def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None) -> int
     environment = original_environment()
     for stale in ("COLUMNS", "LINES"):  # Textual believes them more than the terminal, and would miss every resize
         os.environ.pop(stale, None)
-    app = MemtuiApp(folder, ascii=ascii or not is_utf8(environment), light=prefers_light(environment), on_exit=on_exit)
+    app = MemtuiApp(
+        folder,
+        ascii=ascii or not is_utf8(environment),
+        light=prefers_light(environment),
+        on_exit=on_exit,
+        against=against,
+    )
     if app.run() == "left":
         sys.stdout.write(f"The target runs on. To come back: memtui resume {clean(folder.name)}\n")
     elif folder.parent == sessions_root():
