@@ -105,6 +105,12 @@ def _record_lines(number: int, table: LeakTable, index: int, source: SourceOf, w
         f"{number}. {prose(record.size_bytes)} in {_counted(record.objects, 'object', words)} "
         f"({record.kind.value}{share}): {name.function}"
     )
+    yield from stack_text(table, index, source, words)
+
+
+def stack_text(table: LeakTable, index: int, source: SourceOf, words: Look) -> Iterator[str]:
+    """The record's stack, a frame a line, with the source line of the program's first."""
+    record, name = table.record(index), table.names[index]
     if not record.stack:
         yield f"{_INDENT}the checker recorded no stack"
     for depth, frame in enumerate(record.stack[:_DEEPEST]):

@@ -12,12 +12,17 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
+from memtui import __version__
+from memtui.commands.compared_session import NEWER, OLDER, Source, write_compared_session
 from memtui.commands.plain_session import write_last_report
+from memtui.commands.report_output import write_difference, write_json
 from memtui.commands.report_session import write_report_session
-from memtui.commands.run_result import open_session
+from memtui.commands.run_result import newest_report, open_session
 from memtui.commands.viewing import show_screen, wants_screen
 from memtui.options import Open
 from memtui_profiler.errors import UserError
+from memtui_profiler.session.reports import load_report
+from memtui_profiler.session.rows import ReportRow
 from memtui_profiler.session.writer import DATABASE
 
 # A checker's words may stand far behind what the program printed; beyond this it is some other log.
@@ -34,10 +39,44 @@ class Contents(Enum):
 
 
 def run_open(options: Open) -> int:
+    screen = options.format == "text" and wants_screen(plain=options.plain)
+    ascii = options.ascii or None
+    if options.newer is not None:
+        with comparison_of(Path(options.path), Path(options.newer)) as folder:
+            if screen:
+                return show_screen(folder, ascii=options.ascii, against=OLDER)
+            return print_difference(folder, options.format, ascii=ascii)
     with session_of(Path(options.path)) as folder:
-        if wants_screen(plain=options.plain):
+        if screen:
             return show_screen(folder, ascii=options.ascii)
-        return print_report(folder, ascii=options.ascii or None)
+        return print_json(folder) if options.format == "json" else print_report(folder, ascii=ascii)
+
+
+def print_json(folder: Path) -> int:
+    """Raises UserError when there is no report: half a document would be worse than none."""
+    from memtui_parsers.report_json import to_json
+
+    with open_session(folder) as reader:
+        report = newest_report(reader)
+        if report is None:
+            raise UserError("nothing to print", "no leak report in this session", "leave --format away to look at it")
+        write_json(to_json(report, __version__))
+    return 0
+
+
+def print_difference(folder: Path, format: str, *, ascii: bool | None = None) -> int:
+    """What has come and gone between the two reports of a session that comparison_of() made."""
+    with open_session(folder) as reader:
+        old, new = load_report(reader, OLDER), load_report(reader, NEWER)
+        if format == "json":
+            from memtui_parsers.report_diff import difference
+            from memtui_parsers.report_json import difference_to_json
+
+            write_json(difference_to_json(difference(old, new), __version__))
+        else:
+            older, newer = (row.path.rpartition("/")[2] for row in reader.rows(ReportRow))
+            write_difference(old, new, (older, newer), reader, ascii=ascii)
+    return 0
 
 
 def print_report(folder: Path, *, ascii: bool | None = None) -> int:
@@ -92,11 +131,32 @@ def session_of(path: Path) -> Iterator[Path]:
     if contents is Contents.SESSION:
         yield path.resolve()
         return
-    with tempfile.TemporaryDirectory(prefix="memtui-open-", ignore_cleanup_errors=True) as made:
-        folder = Path(made)
+    with _scratch() as folder:
         if contents is Contents.DATABASE:
             # A link: SQLite looks for the write-ahead log beside the file it leads to.
             os.symlink(path.resolve(), folder / DATABASE)
         else:
             write_report_session(folder, path.resolve(), is_log=contents is Contents.LOG)
         yield folder
+
+
+@contextlib.contextmanager
+def comparison_of(older: Path, newer: Path) -> Iterator[Path]:
+    """A session folder, gone again afterwards, that holds the reports at both paths as its OLDER and its NEWER."""
+    sources = [_source_of(path) for path in (older, newer)]
+    with _scratch() as folder:
+        write_compared_session(folder, *sources)
+        yield folder
+
+
+def _source_of(path: Path) -> Source:
+    contents = contents_of(path)
+    if contents is Contents.SESSION:
+        return Source(path.resolve() / DATABASE, is_session=True)
+    return Source(path.resolve(), is_session=contents is Contents.DATABASE, is_log=contents is Contents.LOG)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="memtui-open-", ignore_cleanup_errors=True) as made:
+        yield Path(made)

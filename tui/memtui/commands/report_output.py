@@ -6,6 +6,7 @@ import sys
 from functools import lru_cache
 
 from memtui.charset import is_utf8, original_environment
+from memtui.difference_text import difference_lines
 from memtui.report_text import SourceOf, no_source, report_lines
 from memtui_parsers.values import LeakReport
 from memtui_profiler.session.reader import SessionReader
@@ -21,6 +22,20 @@ def write_report(report: LeakReport, reader: SessionReader | None, *, ascii: boo
     source = no_source if reader is None else _source_of(reader)
     for line in report_lines(report, source, ascii=ascii_only() if ascii is None else ascii):
         sys.stdout.write(f"{line}\n")
+
+
+def write_difference(
+    old: LeakReport, new: LeakReport, names: tuple[str, str], reader: SessionReader, *, ascii: bool | None = None
+) -> None:
+    """``names`` are what the reports are called. Raises OSError when stdout is gone."""
+    source = _source_of(reader)
+    for line in difference_lines(old, new, names, source, ascii=ascii_only() if ascii is None else ascii):
+        sys.stdout.write(f"{line}\n")
+
+
+def write_json(text: str) -> None:
+    sys.stdout.buffer.write(text.encode())  # JSON is UTF-8 in every locale
+    sys.stdout.flush()
 
 
 def _source_of(reader: SessionReader) -> SourceOf:

@@ -29,24 +29,29 @@ def write_report_session(folder: Path, report: Path, *, is_log: bool) -> None:
             ("cwd", os.fsdecode(report.parent)),
         ):
             writer.meta(key, value)
-        request = _log_request(report) if is_log else _heap_request(report)
-        identifier = writer.add(
-            ReportRow(
-                at_s=0.0,
-                run=None,
-                pid=None,
-                checker=request.checker,
-                mode=request.mode,
-                origin="file",
-                path=request.dump or request.log or "",
-            )
-        )
-        for row in collect(replace(request, report=identifier)):
-            writer.add(row)
+        add_report_file(writer, report, is_log=is_log)
     except OSError as error:
         raise UserError(f"cannot open {report}", error.strerror or str(error), "check the file") from error
     finally:
         writer.close()
+
+
+def add_report_file(writer: SessionWriter, report: Path, *, is_log: bool, name: str = "") -> None:
+    """Add what the file says as a report; ``name``: what it is called where not by its path. Raises UserError, OSError."""
+    request = _log_request(report) if is_log else _heap_request(report)
+    identifier = writer.add(
+        ReportRow(
+            at_s=0.0,
+            run=None,
+            pid=None,
+            checker=request.checker,
+            mode=request.mode,
+            origin="file",
+            path=name or request.dump or request.log or "",
+        )
+    )
+    for row in collect(replace(request, report=identifier)):
+        writer.add(row)
 
 
 def _heap_request(report: Path) -> CollectRequest:
