@@ -15,8 +15,10 @@ from textual.pilot import Pilot
 
 from memtui.app import MemtuiApp
 from memtui.leaks.pane import LeakPane
+from memtui_profiler.session.rows import GuestRow
+from tests.fixtures.heap_story import STORY_END_S, heap_story
 from tests.fixtures.screens import Notebook, eventually, viewer
-from tests.fixtures.sessions import storyboard
+from tests.fixtures.sessions import STARTED, storyboard
 
 DRAWN_WITH = "8.2.8"
 pytestmark = pytest.mark.skipif(
@@ -91,6 +93,45 @@ def test_no_colour(recorded: Path, snap_compare: Compare, monkeypatch: pytest.Mo
     monkeypatch.setenv("NO_COLOR", "1")
     app = viewer(storyboard(recorded, finished=True))
     assert snap_compare(app, terminal_size=(80, 24), run_before=after())
+
+
+def asked(folder: Path, *, ascii: bool = False, light: bool = False, **story: Any) -> MemtuiApp:
+    """A live session in which the allocator has told, at its end."""
+    present_s = STARTED + STORY_END_S
+    return viewer(heap_story(folder, **story), Notebook(), ascii=ascii, light=light, clock=lambda: present_s)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
+def test_the_heap_tab(recorded: Path, snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(asked(recorded), terminal_size=size, run_before=after("0", "2"))
+
+
+def test_the_heap_tab_at_100_columns_with_a_rate_pending(recorded: Path, snap_compare: Compare) -> None:
+    assert snap_compare(asked(recorded), terminal_size=(100, 30), run_before=after("0", "2", "plus"))
+
+
+def test_the_heap_tab_in_ascii(recorded: Path, snap_compare: Compare) -> None:
+    assert snap_compare(asked(recorded, ascii=True), terminal_size=(80, 24), run_before=after("0", "2"))
+
+
+def test_the_heap_tab_of_glibc_on_a_light_terminal(recorded: Path, snap_compare: Compare) -> None:
+    app = asked(recorded, light=True, allocator="glibc malloc", mode="off")
+    assert snap_compare(app, terminal_size=(120, 40), run_before=after("0", "2"))
+
+
+def test_the_heap_tab_without_colour(recorded: Path, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(asked(recorded), terminal_size=(80, 24), run_before=after("0", "2"))
+
+
+def test_the_heap_tab_of_a_process_with_one_thread(recorded: Path, snap_compare: Compare) -> None:
+    app = asked(recorded, guest=GuestRow(0.8, 1, "waiting", ""))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=after("2"))
+
+
+def test_an_attached_process(recorded: Path, snap_compare: Compare) -> None:
+    app = asked(recorded, attached=True, outside_rate=3.0)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=after("0"))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])

@@ -50,7 +50,7 @@ def message(state: SessionState) -> Message:
     if guest is not None and guest.state == "waiting":
         return Message(
             "This process has one thread, so it is asked only when you say so.",
-            ("memtui asks through a thread of its own, which sleeps from one question to the next.",),
+            ("memtui asks through a thread of its own that sleeps between two questions.",),
             "enter",
             "asks it now, and once a second from then on",
         )

@@ -44,9 +44,9 @@ class Help(Dialog[None]):
 
     def body(self) -> list[Widget]:
         sections = help_sections()
-        columns = Container(
-            Text(help_content(sections[:2], self.glyphs)), Text(help_content(sections[2:], self.glyphs)), id="columns"
-        )
+        # The last section, of two keys, evens the columns out.
+        left, right = (*sections[:2], *sections[-1:]), sections[2:-1]
+        columns = Container(Text(help_content(left, self.glyphs)), Text(help_content(right, self.glyphs)), id="columns")
         return [VerticalScroll(columns, id="text")]
 
     def action_scroll(self, by: int) -> None:
