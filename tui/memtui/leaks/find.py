@@ -14,6 +14,8 @@ from textual.widgets import Input, Static
 
 from memtui.leaks.filter import TEXT_LIMIT
 
+_TERMS = "-without  fn: file: lib: kind:  re:pattern  >1M"
+
 
 class FindBar(Horizontal):
     """Posts what is typed as it is typed, and when the user has done."""
@@ -53,7 +55,7 @@ class FindBar(Horizontal):
             id="find-text",
             compact=True,
             max_length=TEXT_LIMIT,
-            placeholder="text  -without  fn: file: lib: kind:  re:pattern  >1M",
+            placeholder=f"text  {_TERMS}",
             select_on_focus=False,
         )
         yield Static("", id="find-count", markup=False)
@@ -63,6 +65,10 @@ class FindBar(Horizontal):
 
     def clear(self) -> None:
         self.query_one(Input).value = ""
+
+    def offer_states(self, comparing: bool) -> None:
+        """Name the term that counts where two reports are compared, before those that always do."""
+        self.query_one(Input).placeholder = f"text  {'state:new  ' if comparing else ''}{_TERMS}"
 
     def say(self, words: str, *, error: bool) -> None:
         """What the filter leaves, or what is wrong with it."""

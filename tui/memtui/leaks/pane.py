@@ -213,6 +213,7 @@ class LeakPane(Container):
 
     def _take_table(self, table: LeakTable) -> None:
         self._table = table
+        self.query_one(FindBar).offer_states(table.difference is not None)
         if self._held is not None and self._anchor != NOTES:
             self._anchor = same_record(self._held, table, NOTES if self._anchor is None else self._anchor)
             if self._anchor is not None:
