@@ -11,17 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memtui_profiler.checkers import heapcheck
+from memtui_profiler.checkers import checker_of, heapcheck
 from memtui_profiler.collect_request import CollectRequest
 from memtui_profiler.errors import UserError
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.limits import Limit, MemoryLimits
 from memtui_profiler.maps_log import MapsLog
 from memtui_profiler.pty_output import STDERR_LOG, OutputLog, Terminal, open_terminal, read_available
-from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, PROFILE
 from memtui_profiler.run_end import Ended, Source
 from memtui_profiler.sampling import Detail, ProcessSampler
 from memtui_profiler.session.rows import Sample
+from memtui_profiler.snapshot_watch import SnapshotWatch
 from memtui_profiler.stop import Progress
 from memtui_profiler.target_process import ExitStatus, TargetProcess
 
@@ -69,6 +70,8 @@ class ActiveRun:
         self.stopping: Progress | None = None
         self.stopped_by_memtui = False
         self.attached = attach_pid is not None
+        self.checker = None if plan.mode == CHECK_OFF else checker_of(plan.mode)
+        self.snapshots = SnapshotWatch()
         self.followed = False
         self.exit_asked = False
         self.own_stack: tuple[int, int] | None = None
@@ -115,7 +118,18 @@ class ActiveRun:
 
     @property
     def checked(self) -> bool:
-        return self.plan.mode != CHECK_OFF
+        return self.checker is not None
+
+    @property
+    def ends_by_exit(self) -> bool:
+        """Whether a clean exit() brings a report that a signal would cost."""
+        return self.checker is not None and not self.checker.REPORTS_WHEN_KILLED
+
+    def own_outputs(self) -> list[Path]:
+        """What the checker has left of this very process so far; those of its children are not its own."""
+        if self.checker is None:
+            return []
+        return [output.path for output in self.checker.outputs(self.folder) if output.pid in (0, self.process.pid)]
 
     def sample(self, now_s: float) -> Sample | None:
         """What the process holds now, with the dearer figures when they are due; None once it is gone."""
@@ -160,7 +174,9 @@ class ActiveRun:
 
     def exit_check_busy(self, dumps: list[Path]) -> bool:
         """Whether a leak check at exit shows work since the last look: CPU burnt, or a dump that grew."""
-        if not self.checked or not (self.exit_asked or self.sampler.catches(signal.SIGTERM)):
+        if self.checker is None:
+            return False
+        if not (self.exit_asked or self.checker.REPORTS_WHEN_KILLED or self.sampler.catches(signal.SIGTERM)):
             return False  # without a handler SIGTERM ends it, or is ignored: neither is a way into exit()
         cpu_s, dump_bytes = self.sampler.cpu_s(), sum(_size(path) for path in dumps)
         busy = cpu_s - self._cpu_seen_s > 0.02 or dump_bytes > self._dump_seen_bytes
@@ -182,7 +198,9 @@ class ActiveRun:
             status=status,
             oom_killed=killed and self.limits.oom_killed(),
             stopped_by_memtui=self.stopped_by_memtui,
-            dumps=tuple(heapcheck.all_dumps(self.folder)),
+            dumps=tuple(heapcheck.all_dumps(self.folder)) if self.plan.mode in HEAPCHECK_MODES else (),
+            outputs=() if self.checker is None else tuple(self.snapshots.left(self.checker.outputs(self.folder))),
+            reported=self.snapshots.taken > 0,
             stderr=self.output.stderr(),
             follow_children=follow_children,
             followed=self.followed,
@@ -194,7 +212,7 @@ class ActiveRun:
         events = self._mmap_events
         return CollectRequest(
             report=0,
-            checker=CHECKER,
+            checker=CHECKER if self.checker is None else self.checker.NAME,
             mode=self.plan.mode,
             pid=source.pid,
             argv=self.plan.target.argv,
@@ -252,6 +270,12 @@ class ActiveRun:
         """Once no report of the run is to be made any more."""
         if self._files is not None:
             self._files.close()
+
+    def new_snapshots(self) -> list[Path]:
+        """Snapshots that the profiler has written by itself since the last look, each once and whole."""
+        if self.checker is None or self.plan.mode != PROFILE:
+            return []
+        return self.snapshots.finished(self.checker.outputs(self.folder))
 
     def _drain_all(self) -> None:
         for stream in list(self.streams):

@@ -16,12 +16,12 @@ from memtui_profiler.environment import original_environment
 from memtui_profiler.errors import UserError
 from memtui_profiler.library_search import loaded_libraries
 from memtui_profiler.limits import MemoryLimits
-from memtui_profiler.preflight import INSTALL_TCMALLOC, RELEASE_RATE, preflight
+from memtui_profiler.preflight import RELEASE_RATE, preflight
 from memtui_profiler.program_facts import privileges
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE
 from memtui_profiler.session.folders import sessions_root
 from memtui_profiler.target import Target, read_facts, resolve_target, shown, this_machine
-from memtui_profiler.tcmalloc_library import best_library, preloadable_libraries
+from memtui_profiler.tcmalloc_library import INSTALL_TCMALLOC, best_library, preloadable_libraries
 
 ROOT = Path("/")
 PYTHON = (3, 10)
@@ -204,6 +204,9 @@ def _program(program: str, environment: Mapping[str, str], cwd: str) -> Iterator
     # One library and one program: what stands in the way of one of the checker's modes stands in the way of all.
     check, rate = found.capability(HEAPCHECK_MODES[0]), found.capability(RELEASE_RATE)
     yield Finding("heap check", check.available, check.reason or "works", check.remedy)
+    for mode in (MEMCHECK, LSAN, PROFILE):
+        other = found.capability(mode)
+        yield Finding(f"--check {mode}", other.available, other.reason or "works", other.remedy)
     yield Finding("release rate", rate.available, rate.reason or "works", rate.remedy)
     for note in found.notes:
         yield Finding("note", True, note)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memtui_profiler.active_run import ActiveRun
-from memtui_profiler.checkers import heapcheck
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.stop import Progress, Step, advance, escalate
@@ -46,7 +45,7 @@ class Ladder:
         if run.stopping is not None:
             return
         run.stopped_by_memtui = True
-        run.stopping = Progress(self._now_s(), clean=run.checked and self._asker() is not None)
+        run.stopping = Progress(self._now_s(), clean=run.ends_by_exit and self._asker() is not None)
         run.exit_check_busy(self._dumps())  # the base line that later looks are compared with
         self.climb()
 
@@ -109,4 +108,4 @@ class Ladder:
         self._event(kind, str(error), verb="stop", **fields)
 
     def _dumps(self) -> list[Path]:
-        return heapcheck.dumps(self._run.folder, self._run.process.pid)
+        return self._run.own_outputs()

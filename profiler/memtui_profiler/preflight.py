@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memtui_profiler.checkers import checker_of
 from memtui_profiler.errors import UserError
 from memtui_profiler.program_facts import Obstacle, ProgramFacts, look_at
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE
 from memtui_profiler.target import Target, shown
 from memtui_profiler.tcmalloc_library import (
+    INSTALL_TCMALLOC,
     LINKED,
     NONE,
     PRELOAD,
@@ -25,7 +27,6 @@ from memtui_profiler.tcmalloc_library import (
 
 RELEASE_RATE = "release-rate"
 AUTO, OFF = "auto", "off"
-INSTALL_TCMALLOC = "apt-get install google-perftools (Fedora: dnf install gperftools), or --tcmalloc PATH"
 
 _HOW = {LINKED: "linked", STATIC: "built in", PRELOAD: "preloaded"}
 NO_LIBRARY = TcmallocLibrary("", None, minimal=False, has_checker=False, how=NONE)
@@ -43,7 +44,10 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """``allocator`` in words for the header, ``preload`` the file to put first in LD_PRELOAD, before the user's own."""
+    """``allocator`` in words for the header, ``preload`` the file to put first in LD_PRELOAD, before the user's own.
+
+    ``program`` None: nothing of it was looked at, because it runs already.
+    """
 
     target: Target
     allocator: str
@@ -51,6 +55,7 @@ class Preflight:
     preload: str | None
     capabilities: tuple[Capability, ...]
     notes: tuple[str, ...] = ()
+    program: ProgramFacts | None = None
 
     def capability(self, name: str) -> Capability:
         return next(c for c in self.capabilities if c.name == name)
@@ -63,7 +68,10 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
     """
     program = look_at(target, environment)
     installed = preloadable_libraries(program.machine, program.bits)
-    library = _choose(program, installed, tcmalloc, need_checker=mode != CHECK_OFF)
+    if mode != CHECK_OFF and checker_of(mode).KEEPS_MALLOC:
+        library = program.tcmalloc or NO_LIBRARY
+    else:
+        library = _choose(program, installed, tcmalloc, need_checker=mode in HEAPCHECK_MODES)
     checking = _choose(program, installed, tcmalloc, need_checker=True)
     preload = library.path if library.how == PRELOAD and library != program.tcmalloc else None
     return Preflight(
@@ -73,8 +81,10 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
         preload=preload,
         capabilities=(
             *(_check_capability(name, program, checking, installed, tcmalloc) for name in HEAPCHECK_MODES),
+            *(_other_capability(name, program, tcmalloc) for name in (MEMCHECK, LSAN, PROFILE)),
             _rate_capability(program, library, tcmalloc),
         ),
+        program=program,
         notes=(*program.notes, *_notes(program, library, preload, mode, environment)),
     )
 
@@ -122,6 +132,13 @@ def _check_capability(
     return Capability(name, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy)))
 
 
+def _other_capability(name: str, program: ProgramFacts, tcmalloc: str) -> Capability:
+    obstacle = checker_of(name).obstacle(program)
+    if obstacle is None and name == PROFILE and tcmalloc == OFF and program.tcmalloc is None:
+        obstacle = _no_library(tcmalloc)
+    return Capability(name, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy)))
+
+
 def _rate_capability(program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str) -> Capability:
     obstacle = program.rate_obstacle
     if obstacle is None and library.how == NONE:
@@ -165,8 +182,10 @@ def _notes(
             f"the program brings {program.other_allocator}; memtui puts {library.name} before it"
             " (--tcmalloc off leaves it alone)"
         )
-    if mode == CHECK_OFF and environment.get("HEAPCHECK") is not None:
-        notes.append("HEAPCHECK of your environment is not passed on: --check says off")
-    if mode != CHECK_OFF and environment.get("HEAP_CHECK_IDENTIFY_LEAKS", "")[:1] in tuple("tTyY1"):
+    if mode not in HEAPCHECK_MODES and environment.get("HEAPCHECK") is not None:
+        notes.append(f"HEAPCHECK of your environment is not passed on: --check says {mode}")
+    if mode == MEMCHECK:
+        notes.append("RSS and its parts are valgrind's and the program's together")
+    if mode in HEAPCHECK_MODES and environment.get("HEAP_CHECK_IDENTIFY_LEAKS", "")[:1] in tuple("tTyY1"):
         notes.append("HEAP_CHECK_IDENTIFY_LEAKS is set: gperftools 2.10 aborts a target that leaks then")
     return tuple(notes)

@@ -76,7 +76,8 @@ class ProgramFacts:
     """``malloc`` names, for the header, what the program allocates with when memtui adds nothing.
 
     ``tcmalloc`` is what it has of gperftools already. The obstacles are what stands in the way of a preloaded library, of the
-    heap checker and of the release rate; None: nothing does. ``other_allocator`` is one that a preload would push aside.
+    heap checker and of the release rate; None: nothing does. ``other_allocator`` is one that a preload would push aside,
+    ``own_malloc`` one that is built in. ``tracing``: it runs under a tracer; ``secured``: it gets privileges at its start.
     """
 
     machine: str
@@ -88,6 +89,9 @@ class ProgramFacts:
     check_obstacle: Obstacle | None
     rate_obstacle: Obstacle | None
     notes: tuple[str, ...]
+    own_malloc: str = ""
+    tracing: Obstacle | None = None
+    secured: Obstacle | None = None
 
 
 STATIC_PROGRAM = Obstacle(
@@ -134,6 +138,9 @@ def look_at(target: Target, environment: Mapping[str, str]) -> ProgramFacts:
         or (STATIC_CHECK if facts is not None and facts.is_static else None),
         rate_obstacle=tracing,
         notes=tuple(notes),
+        own_malloc=own,
+        tracing=tracing,
+        secured=_secured(secure),
     )
 
 

@@ -414,6 +414,9 @@ class Recorder:
                     self._let_go(run)
                 else:
                     self._begin_stop()
+            for dump in run.new_snapshots():
+                self.intake.start(run.snapshot_request(dump), run.number, "live")
+                self.event(EventKind.SNAPSHOT, f"heap snapshot {dump.name}", started=False)
         self.intake.expire()
         self.orphans.reap(excluding=self.intake.pids | ({run.process.pid} if run else set()))
         for number in [n for n in self._settling if not self.intake.busy_with(n)]:

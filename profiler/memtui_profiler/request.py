@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 
 CHECK_OFF = "off"
 HEAPCHECK_MODES = ("minimal", "normal", "strict", "draconian", "as-is", "local")
+MEMCHECK, LSAN, PROFILE = "memcheck", "lsan", "profile"
+CHECK_MODES = (*HEAPCHECK_MODES, MEMCHECK, LSAN, PROFILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,8 @@ class LaunchRequest:
     ``release_rate`` None: nothing is set. ``tcmalloc`` is 'auto', 'off' or a library's path. ``environment`` holds the
     user's ``--env``. ``for_s`` None: until it ends. ``inherit_stdin``: the target reads what memtui's own stdin is.
     ``no_guest``: the process is asked nothing; ``force_guest``: also where it cannot be shown harmless. ``attach_pid``: a
-    process that runs already; nothing is launched then, and ``argv`` and ``cwd`` are its own.
+    process that runs already; nothing is launched then, and ``argv`` and ``cwd`` are its own. ``valgrind_args`` and the paths
+    of ``suppressions`` go to the checkers that take such.
     """
 
     argv: tuple[str, ...]
@@ -32,6 +35,8 @@ class LaunchRequest:
     no_guest: bool = False
     force_guest: bool = False
     attach_pid: int | None = None
+    valgrind_args: tuple[str, ...] = ()
+    suppressions: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -39,7 +44,8 @@ class LaunchRequest:
     @classmethod
     def from_json(cls, text: str) -> LaunchRequest:
         fields = json.loads(text)
-        return cls(**{**fields, "argv": tuple(fields["argv"])})
+        words = {name: tuple(fields[name]) for name in ("argv", "valgrind_args", "suppressions") if name in fields}
+        return cls(**{**fields, **words})
 
 
 def format_rate(rate: float) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memtui_profiler.checkers.base import Output
 from memtui_profiler.checkers.heapcheck import Dump
 from memtui_profiler.events import EventKind
-from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, MEMCHECK, PROFILE
 from memtui_profiler.target_process import ExitStatus, signal_name
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """All that is known at the end of a run's last process; ``followed``: it is not the one that was launched."""
+    """All that is known at the end of a run's last process; ``followed``: it is not the one that was launched.
+
+    ``dumps`` are the heap checker's, ``outputs`` what another checker left and no report was made of
+    yet; ``reported``: of others one was, while it ran.
+    """
 
     pid: int
     mode: str
@@ -32,6 +37,8 @@ class Ended:
     follow_children: bool
     followed: bool = False
     attached: bool = False
+    outputs: tuple[Output, ...] = ()
+    reported: bool = False
 
     @property
     def signal(self) -> str | None:
@@ -63,6 +70,8 @@ def conclude(ended: Ended) -> Conclusion:
         return Conclusion(
             no_report="memtui did not start it: a report of its end lies where HEAP_CHECK_DUMP_DIRECTORY says"
         )
+    if ended.mode not in HEAPCHECK_MODES:
+        return _conclude_by_files(ended)
     # Here and not above: a recorder that only launches and samples starts 10 ms sooner without it.
     from memtui_parsers.heapcheck_log import WHOLE_PROGRAM, parse_heapcheck_log
 
@@ -82,12 +91,45 @@ def conclude(ended: Ended) -> Conclusion:
     return Conclusion(sources, "", notes)
 
 
+def _conclude_by_files(ended: Ended) -> Conclusion:
+    """Memcheck, LeakSanitizer and the heap profiler speak through files alone."""
+    own = [output for output in ended.outputs if output.pid in (0, ended.pid)]
+    others = [output for output in ended.outputs if output not in own]
+    notes: tuple[str, ...] = ()
+    if others and not ended.follow_children:
+        notes = (f"child processes left reports of their own, {len(others)} in all: --follow-children shows them",)
+        others = []
+    sources = tuple(Source(output.pid or ended.pid, output.path) for output in (*own, *others))
+    return Conclusion(sources, "" if own or ended.reported else _why_no_file(ended), notes)
+
+
+def _why_no_file(ended: Ended) -> str:
+    if ended.mode == MEMCHECK:
+        return "valgrind left no report: it could not start the program, or was killed. What it said is in Output (3)"
+    killed = _why_killed(ended)
+    if killed:
+        return killed
+    if ended.mode == PROFILE:
+        return (
+            "no snapshot was written: the program ended by _exit() or exec before the first; s takes one while it runs"
+        )
+    return (
+        "LeakSanitizer never spoke: the program ended without its check, by _exit(), quick_exit() or exec, or was not"
+        " given it (a cleared environment, a program of another kind started in its place)"
+    )
+
+
 def _why_none(ended: Ended, log: HeapcheckLog) -> str:
     """A check was asked for and left nothing: why, and what to do."""
+    if log.turned_off and not ended.oom_killed:
+        return log.turned_off
+    return _why_killed(ended) or _why_unspoken(ended, log)
+
+
+def _why_killed(ended: Ended) -> str:
+    """'' for a program that ended by itself."""
     if ended.oom_killed:
         return "the OOM killer took it before the check at exit could run: give it more memory, or a smaller load"
-    if log.turned_off:
-        return log.turned_off
     if ended.signal in ("SIGTERM", "SIGINT", "SIGHUP"):
         return (
             f"{ended.signal} ended it before the check at exit could run: it has no handler for it. "
@@ -98,6 +140,10 @@ def _why_none(ended: Ended, log: HeapcheckLog) -> str:
         return f"{by} before the check at exit was done: nothing can be reported after that. Let it end by itself"
     if ended.signal is not None:
         return f"it crashed with {ended.signal} before the check at exit could run: mend the crash first"
+    return ""
+
+
+def _why_unspoken(ended: Ended, log: HeapcheckLog) -> str:
     if ended.mode == LOCAL:
         return "in mode local only the program's own HeapLeakChecker objects check, and none of them reported"
     if ended.followed:

@@ -51,8 +51,8 @@ class TargetProcess:
         """Launch the target. Raises UserError when the kernel will not."""
         try:
             process = subprocess.Popen(
-                plan.target.argv,
-                executable=plan.target.executable,
+                (*plan.command, *plan.target.argv),
+                executable=plan.command[0] if plan.command else plan.target.executable,
                 stdin=None if inherit_stdin else subprocess.DEVNULL,
                 stdout=stdout.slave,
                 stderr=stderr.slave,

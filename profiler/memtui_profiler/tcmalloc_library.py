@@ -31,6 +31,8 @@ _CHUNK_BYTES = 1 << 20
 _OVERLAP_BYTES = 128
 MAX_SCAN_BYTES = 1 << 30
 
+INSTALL_TCMALLOC = "apt-get install google-perftools (Fedora: dnf install gperftools), or --tcmalloc PATH"
+
 LINKED, STATIC, PRELOAD, NONE = "linked", "static", "preload", "none"
 
 

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from memtui_profiler.checkers.base import Knob, ModeHelp
+from memtui_profiler.checkers.base import Knob, ModeHelp, Output, Setup, Wanted
 from memtui_profiler.errors import EXIT_USAGE, UserError
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+from memtui_profiler.program_facts import Obstacle, ProgramFacts
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, PROFILE
 
+NAME = "heapcheck"
+REPORTS_WHEN_KILLED = False
+KEEPS_MALLOC = False
 # The checker would start $PPROF_PATH for function names, and write to it however soon it has ended: with /bin/true a target
 # of many mappings died of SIGPIPE and left no dump (2.10, measured 3 of 3). A path that cannot be read starts nothing.
 NO_PPROF = "/dev/null/memtui-names-the-functions"
@@ -100,16 +104,28 @@ def environment(mode: str, dump_folder: Path, user: Mapping[str, str]) -> dict[s
     return wanted
 
 
-def removed(mode: str) -> frozenset[str]:
-    """Off means off: an inherited HEAPCHECK goes, and is not left empty either, which makes the library print a line."""
-    return frozenset({"HEAPCHECK"}) if mode == CHECK_OFF else frozenset()
+def obstacle(program: ProgramFacts) -> Obstacle | None:
+    """What preflight.py does not already know of the library that is chosen."""
+    return program.check_obstacle
+
+
+def setup(wanted: Wanted, program: ProgramFacts) -> Setup:
+    """The library itself is preflight.py's to choose."""
+    return Setup(environment=environment(wanted.mode, wanted.folder, wanted.environment))
+
+
+def outputs(folder: Path) -> list[Output]:
+    """Every dump, oldest first; those of the program's own checks too."""
+    return [Output(dump.path, dump.pid) for dump in all_dumps(folder)]
 
 
 def conflicts(user: Mapping[str, str], mode: str, release_rate: float | None) -> None:
     """Raises UserError (usage) when an --env variable is one that an option sets too: which of them counts is not to be guessed."""
     options = {"HEAPCHECK": "--check"}
-    if mode != CHECK_OFF:
+    if mode in HEAPCHECK_MODES:
         options[FOLDER_VARIABLE] = f"--check {mode}"
+    if mode == PROFILE:
+        options["HEAPPROFILE"] = "--check profile"
     if release_rate is not None:
         options[RATE_VARIABLE] = "--release-rate"
     for name, option in options.items():
