@@ -19,7 +19,7 @@ from memtui_profiler.guest.guest import GuestBusyError, GuestGoneError
 from memtui_profiler.questions.clean_exit import call_exit
 from memtui_profiler.questions.figures import Figures, RateSet, Released, ask_figures, release_memory, set_release_rate
 from memtui_profiler.questions.heap_profile import HeapProfiler, Snapshot
-from memtui_profiler.questions.leak_check import LeakCheck, check_for_leaks
+from memtui_profiler.questions.leak_check import LeakCheck, LeakQuestion
 from memtui_profiler.request import format_rate
 from memtui_profiler.session.rows import AllocatorDetailRow, AllocatorSample, GuestRow, Row
 from memtui_profiler.words import size_words
@@ -211,12 +211,12 @@ class Inquiries:
 
     def set_rate(self, rate: float, done: Done) -> None:
         """Needs no guest, so --no-guest does not forbid it."""
-        self._submit(lambda conversation: set_release_rate(conversation, rate), self._rate_was_set, done)
+        self._submit(lambda conversation: set_release_rate(conversation, rate), self._rate_was_set, done, guest=False)
 
-    def check(self, done: Done, came: Callable[[LeakCheck], None]) -> None:
-        """``came`` is told of the check before the event is written."""
+    def check(self, question: LeakQuestion, done: Done, came: Callable[[LeakCheck], None]) -> None:
+        """``question`` is the checker's own; ``came`` is told of the check before the event is written."""
         self._numbers += 1
-        destination = self.folder / f"live-{self._numbers}.heap"
+        destination = self.folder / f"live-{self._numbers}.{question.suffix}"
 
         def checked(answer: LeakCheck) -> dict[str, Any]:
             came(answer)
@@ -224,7 +224,7 @@ class Inquiries:
             self._recording.event(EventKind.LEAK_CHECK, text, seconds=round(answer.seconds, 3))
             return {"seconds": answer.seconds}
 
-        self._command(lambda conversation: check_for_leaks(conversation, destination), checked, done)
+        self._submit(lambda conversation: question.ask(conversation, destination), checked, done, guest=question.guest)
 
     def snapshot(self, done: Done, came: Callable[[Snapshot], None]) -> None:
         self._numbers += 1
@@ -277,12 +277,15 @@ class Inquiries:
         return {"release_rate": answer.new}
 
     def _command(self, ask: Callable[[Conversation], T], answered: Callable[[T], dict[str, Any]], done: Done) -> None:
-        if self._off:
+        self._submit(ask, answered, done, guest=True)
+
+    def _submit(
+        self, ask: Callable[[Conversation], T], answered: Callable[[T], dict[str, Any]], done: Done, *, guest: bool
+    ) -> None:
+        """``guest``: it takes one, which --no-guest forbids."""
+        if self._off and guest:
             done(Outcome({}, _OFF))
             return
-        self._submit(ask, answered, done)
-
-    def _submit(self, ask: Callable[[Conversation], T], answered: Callable[[T], dict[str, Any]], done: Done) -> None:
         number = self._commands = self._commands + 1
         self._waiting[number] = done
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memtui_profiler.asker import Conversation
 from memtui_profiler.control import Command
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.inquiries import Inquiries, Outcome
 from memtui_profiler.questions.heap_profile import Snapshot
-from memtui_profiler.questions.leak_check import LeakCheck
+from memtui_profiler.questions.leak_check import LeakCheck, LeakQuestion, check_for_leaks
+from memtui_profiler.questions.lsan_check import RECOVERABLE_CHECK, check_with_sanitizer
+from memtui_profiler.questions.memcheck_check import check_with_memcheck
+from memtui_profiler.request import LSAN, MEMCHECK
 
 if TYPE_CHECKING:
     from memtui_profiler.active_run import ActiveRun
@@ -67,7 +72,7 @@ class RunQuestions:
             run.drop_excerpt()
             self._reply(command)(outcome)
 
-        inquiries.check(done, came)
+        inquiries.check(_leak_question(run), done, came)
 
     def _snapshot(self, command: Command) -> None:
         run, inquiries = self._running("take a heap snapshot")
@@ -96,3 +101,20 @@ class RunQuestions:
             command.fail(error)
 
         return reply
+
+
+def _leak_question(run: ActiveRun) -> LeakQuestion:
+    """The question for the checker that is at work in the run; a process that was attached to may have either."""
+    if run.plan.mode == MEMCHECK:
+        return LeakQuestion(check_with_memcheck, "txt", guest=False)
+    if run.plan.mode == LSAN:
+        return LeakQuestion(check_with_sanitizer, "lsan")
+    if run.attached:
+        return LeakQuestion(_check_what_is_there, "heap")
+    return LeakQuestion(check_for_leaks, "heap")
+
+
+def _check_what_is_there(conversation: Conversation, destination: Path) -> LeakCheck:
+    if conversation.image.address_of(RECOVERABLE_CHECK) is not None:
+        return check_with_sanitizer(conversation, destination)
+    return check_for_leaks(conversation, destination)

@@ -103,6 +103,13 @@ def refuse_what_cannot_be_asked(pid: int, image: ProcessImage) -> ThreadStatus:
         raise UserError(_WHAT, f"pid {status.tracer} ({name}) traces it already", f"end that: kill {status.tracer}")
     if status.state in "Tt":
         raise _stopped(pid)
+    emulator = _emulator(pid)
+    if emulator:
+        raise UserError(
+            _WHAT,
+            f"it runs inside {emulator}, which takes no calls from outside",
+            "its figures outside stay: RSS, files, threads",
+        )
     if status.shadow_stack:
         raise UserError(
             _WHAT, "it runs with shadow stacks", "start it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off, or without"
@@ -110,6 +117,18 @@ def refuse_what_cannot_be_asked(pid: int, image: ProcessImage) -> ThreadStatus:
     if status.seccomp == 1:
         raise UserError(_WHAT, "seccomp's strict mode would kill it for a new thread", "no way around it")
     return status
+
+
+def _emulator(pid: int) -> str:
+    """What runs the program's code in its place, so that the registers are not the program's; '' for a plain process."""
+    try:
+        path = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
+    name = os.path.basename(path)
+    if "/valgrind/" in path and name.endswith("-linux"):
+        return "valgrind"
+    return name if name.startswith("qemu-") else ""
 
 
 def _stopped(pid: int) -> UserError:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from memtui_profiler.asker import Conversation
 from memtui_profiler.errors import UserError
 
+# To a user whose process memtui launched, and to one whose it did not.
+START_WITH_ONE = "start it with HEAPCHECK=normal (m and r do, where memtui launched it)"
 NO_GLOBAL_LEAKS = "_ZN15HeapLeakChecker13NoGlobalLeaksEv"
 
 # A flag is an exported std::string; its name ends in B5cxx11E for libstdc++'s present one, in E for others.
@@ -37,7 +39,7 @@ def checker_state(conversation: Conversation) -> CheckerState:
             if image.address_of("tc_malloc")
             else "it has no tcmalloc"
         )
-        raise UserError("cannot check for leaks now", why, "relaunch it with a check: m, then r")
+        raise UserError("cannot check for leaks now", why, START_WITH_ONE)
     return CheckerState(mode, _string_flag(conversation, "heap_check_dump_directory") or "/tmp", check)
 
 

@@ -46,7 +46,7 @@ class HeapProfiler:
             raise UserError(
                 "cannot take a heap snapshot",
                 "there is no heap profiler in this process (libtcmalloc has one, libtcmalloc_minimal has not)",
-                "relaunch it with tcmalloc preloaded: memtui PROGRAM",
+                "start it with libtcmalloc preloaded, as memtui PROGRAM does",
             )
         guest = conversation.guest
         if self._prefix is None:
@@ -65,7 +65,6 @@ class HeapProfiler:
                 f"nothing new at {self._prefix}.*.heap",
                 "is its folder writable for it?",
             )
-        destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fetch(written[-1], destination, remove=self._ours)
         return Snapshot(destination)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from memtui_profiler.asker import Conversation
 from memtui_profiler.checkers.heapcheck import all_dumps
 from memtui_profiler.errors import UserError
-from memtui_profiler.questions.gperftools import checker_state
+from memtui_profiler.questions.gperftools import START_WITH_ONE, checker_state
 from memtui_profiler.questions.target_files import Version, fetch, seen_from_here, version_of
 
 CHECK_TIMEOUT_S = 600.0
@@ -19,25 +20,37 @@ CHECK_TIMEOUT_S = 600.0
 class LeakCheck:
     """``dump`` lies in the session's folder; None: the checker left none, which is how it says that nothing leaked.
 
-    ``own_stack``: addresses of the guest's, which the checker may complain of.
+    ``own_stack``: addresses of the guest's, which the checker may complain of. ``mapped``: lines of /proc/PID/maps, for a
+    dump that has none.
     """
 
     mode: str
     dump: Path | None
     seconds: float
-    own_stack: tuple[int, int]
+    own_stack: tuple[int, int] = (0, 0)
+    mapped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeakQuestion:
+    """How one checker is asked while the process runs: ``ask(conversation, destination)``, a file of this ``suffix``.
+
+    ``guest``: it takes one.
+    """
+
+    ask: Callable[[Conversation, Path], LeakCheck]
+    suffix: str
+    guest: bool = True
 
 
 def check_for_leaks(conversation: Conversation, destination: Path) -> LeakCheck:
     """Run the check and fetch its dump to ``destination``. Raises UserError when no check is on in the process, or it hangs."""
     state = checker_state(conversation)
     if not state.mode:
-        raise UserError(
-            "cannot check for leaks now", "no heap check is on in this process", "m and r relaunch it with one"
-        )
+        raise UserError("cannot check for leaks now", "no heap check is on in this process", START_WITH_ONE)
     if state.mode == "local":
         why = "in mode local there is no whole-program check"
-        raise UserError("cannot check for leaks now", why, "m and r relaunch it with another mode")
+        raise UserError("cannot check for leaks now", why, "start it with another mode, such as HEAPCHECK=normal")
     guest = conversation.guest
     pid = conversation.pid
     folder = Path(seen_from_here(pid, state.folder))
@@ -47,7 +60,6 @@ def check_for_leaks(conversation: Conversation, destination: Path) -> LeakCheck:
     seconds = time.monotonic() - began
     written = [path for path, version in _dumps(folder, pid).items() if before.get(path) != version]
     if written:
-        destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fetch(written[-1], destination, remove=True)
     return LeakCheck(state.mode, destination if written else None, seconds, guest.stack_range)
 
