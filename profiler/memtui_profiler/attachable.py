@@ -78,6 +78,14 @@ def command_line(pid: int) -> tuple[str, ...]:
     return tuple(os.fsdecode(word) for word in text.split(b"\0")) if text else ()
 
 
+def working_folder(pid: int) -> str:
+    """``/`` where it is not to be seen."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return "/"
+
+
 def environment_of(pid: int) -> dict[str, str]:
     """What it was started with; empty when that may not be read."""
     entries = _read(pid, "environ").split(b"\0")

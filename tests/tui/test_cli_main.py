@@ -23,7 +23,7 @@ def test_help_goes_to_stdout(tmp_path: Path) -> None:
     assert result.returncode == 0 and result.stdout.startswith("memtui ") and result.stderr == ""
 
 
-@pytest.mark.parametrize("words", [[], ["--release-rate", "nan", "p"], ["attach", "1"], ["--chekc", "normal", "p"]])
+@pytest.mark.parametrize("words", [[], ["--release-rate", "nan", "p"], ["attach", "one"], ["--chekc", "normal", "p"]])
 def test_wrong_usage_is_one_line_on_stderr(tmp_path: Path, words: list[str]) -> None:
     result = run_memtui(tmp_path, words)
     assert result.returncode == 2 and result.stdout == ""

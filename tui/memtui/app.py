@@ -41,7 +41,7 @@ POLL_S = 0.25
 # How a command went is an event too: its line makes room for the diagnosis after this.
 OUTCOME_S = 20.0
 
-LEFT, ENDED = "left", "ended"
+LEFT, LET_GO, ENDED = "left", "let go", "ended"
 
 
 # The frame is written by a thread: work that follows at once would hold it back.
@@ -51,7 +51,8 @@ FIRST_FRAME_S = 0.03
 class MemtuiApp(App[str]):
     """Shows the session in ``session_folder``, live or finished.
 
-    The result of run() is ``left`` (the target runs on without us) or ``ended``. ``against``: the id of a report to compare the
+    The result of run() is ``left`` (the target runs on without us), ``let go`` (likewise, and it is recorded no more) or
+    ``ended``. ``against``: the id of a report to compare the
     newest with. ``connect`` makes the line to the recorder; ``clock`` gives Unix time. Raises UserError when the folder holds
     no session.
     """
@@ -151,7 +152,7 @@ class MemtuiApp(App[str]):
             hint = ("t", "again: kill") if under_way.stopping else ("", "")
             lines.append(StatusLine(self.glyphs.waiting, "WAIT", under_way.sentence, Tone.WARN, *hint))
         lines += self._live.waiting(self._clock(), self.glyphs.waiting)
-        if self._commander.lost and self.state.run is not None and not self.state.run.ended:
+        if self._commander.lost and self.state.run is not None and self.state.run.watched:
             lines.append(RECORDER_GONE)
         return (*lines, *self.state.diagnoses)
 
@@ -426,6 +427,11 @@ class MemtuiApp(App[str]):
         self._commander.leave()
         self._follower.close()
         self.exit(outcome)
+
+    def let_go(self) -> None:
+        """Leave a process that memtui attached to as it was found."""
+        self._commander.send("detach")
+        self.leave(LET_GO)
 
     def detach(self) -> None:
         """The terminal or whoever started us is gone: the target and its recording go on."""

@@ -74,6 +74,10 @@ def _run(command: object) -> int:
             from memtui.commands.launch import run_launch
 
             return run_launch(command)
+        case options.Attach():
+            from memtui.commands.attach import run_attach
+
+            return run_attach(command)
         case options.Check():
             from memtui.commands.check import run_check
 

@@ -88,6 +88,7 @@ class Dialogs:
         from memtui.screens.dialog import Choice
 
         app = self._app
+        attached = app.state.identity.attached
         run = app.state.run
         if run is None:
             return
@@ -95,6 +96,8 @@ class Dialogs:
         def answered(answer: str | None) -> None:
             if answer == "stop":
                 app.stop_and_quit()
+            elif answer == "leave" and attached:
+                app.let_go()
             elif answer == "leave":
                 app.leave(LEFT)
 
@@ -105,7 +108,7 @@ class Dialogs:
             ("leave", "l", "leave it running; `memtui resume` comes back"),
             ("stay", "y", "stay"),
         )
-        if app.state.identity.attached:
+        if attached:
             question = f"pid {run.pid} runs on, as it did before memtui came."
             answers = (("leave", "l", "leave it running; memtui lets go of it"), ("stay", "y", "stay"))
         app.push_screen(Choice("Quit", question, answers, glyphs=app.glyphs), answered)

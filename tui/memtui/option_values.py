@@ -43,6 +43,12 @@ def parse_sample_hz(text: str) -> float:
     return rate
 
 
+def parse_pid(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0):
+        raise usage_error(f"memtui attach {text}", "that is no process id", "give the number that `ps -e` shows")
+    return int(text)
+
+
 def parse_environment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:

@@ -13,6 +13,7 @@ from memtui.option_values import (
     parse_environment,
     parse_launch_mode,
     parse_on_exit,
+    parse_pid,
     parse_rate,
     parse_report_format,
     parse_sample_hz,
@@ -22,7 +23,7 @@ from memtui.option_values import (
 from memtui.usage import HELP
 from memtui_profiler.request import CHECK_OFF, format_rate
 
-LATER_COMMANDS = ("attach", "export", "record", "compare", "sweep")
+LATER_COMMANDS = ("export", "record", "compare", "sweep")
 
 
 class Launch(NamedTuple):
@@ -38,8 +39,25 @@ class Launch(NamedTuple):
     on_exit: str | None = None
     sample_hz: float = 10.0
     follow_children: bool = False
+    no_guest: bool = False
+    force_guest: bool = False
     plain: bool = False
     ascii: bool = False
+
+
+class Attach(NamedTuple):
+    """``memtui attach PID``. ``check_now``: one leak check and its report in ``format``, without a screen."""
+
+    pid: int
+    for_s: float | None = None
+    sample_hz: float = 10.0
+    no_guest: bool = False
+    force_guest: bool = False
+    plain: bool = False
+    ascii: bool = False
+    check_now: bool = False
+    format: str = "text"
+    keep: bool = False
 
 
 class Check(NamedTuple):
@@ -93,7 +111,7 @@ class Show(NamedTuple):
     text: str
 
 
-Command = Launch | Check | Open | Resume | Sessions | Doctor | Demo | Show
+Command = Launch | Attach | Check | Open | Resume | Sessions | Doctor | Demo | Show
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,7 +129,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 _LAUNCHING = frozenset({"launch", "check", "demo"})
-_SHOWING = frozenset({"launch", "demo", "open", "resume"})
+_WATCHING = _LAUNCHING | {"attach"}
+_SHOWING = frozenset({"launch", "attach", "demo", "open", "resume"})
 
 # Each option once: the commands that take it, and how argparse stores it.
 _OPTIONS: tuple[tuple[str, frozenset[str], dict[str, Any]], ...] = (
@@ -120,14 +139,17 @@ _OPTIONS: tuple[tuple[str, frozenset[str], dict[str, Any]], ...] = (
     ("--tcmalloc", _LAUNCHING, {"default": "auto"}),
     ("--env", _LAUNCHING, {"action": "append", "default": [], "type": parse_environment}),
     ("--cwd", _LAUNCHING, {}),
-    ("--for", _LAUNCHING, {"dest": "for_s", "type": parse_seconds}),
-    ("--sample-hz", _LAUNCHING, {"type": parse_sample_hz, "default": 10.0}),
+    ("--for", _WATCHING, {"dest": "for_s", "type": parse_seconds}),
+    ("--sample-hz", _WATCHING, {"type": parse_sample_hz, "default": 10.0}),
+    ("--no-guest", _WATCHING, {"action": "store_true"}),
+    ("--force-guest", _WATCHING, {"action": "store_true"}),
     ("--follow-children", _LAUNCHING, {"action": "store_true"}),
     ("--on-exit", frozenset({"launch", "demo"}), {"type": parse_on_exit}),
     ("--plain", _SHOWING, {"action": "store_true"}),
     ("--ascii", _SHOWING | {"doctor", "sessions"}, {"action": "store_true"}),
-    ("--format", frozenset({"check", "open"}), {"type": parse_report_format, "default": "text"}),
-    ("--keep", frozenset({"check"}), {"action": "store_true"}),
+    ("--check-now", frozenset({"attach"}), {"action": "store_true"}),
+    ("--format", frozenset({"check", "open", "attach"}), {"type": parse_report_format, "default": "text"}),
+    ("--keep", frozenset({"check", "attach"}), {"action": "store_true"}),
     ("--replay", frozenset({"demo"}), {"action": "store_true"}),
 )
 _TAKES_VALUE = frozenset(name for name, _, settings in _OPTIONS if settings.get("action") != "store_true")
@@ -165,6 +187,8 @@ def parse(argv: Sequence[str], version: str) -> tuple[Command, tuple[str, ...]]:
         raise _unknown_option(parser, unknown[0])
     rate = getattr(words, "release_rate", None)
     warnings = (_high_rate(rate),) if rate is not None and rate > MAX_USEFUL_RATE else ()
+    if getattr(words, "no_guest", False) and words.force_guest:
+        raise usage_error("--no-guest and --force-guest", "one forbids what the other wants", "leave one of them out")
     return _READERS[name](words, tuple(program)), warnings
 
 
@@ -254,6 +278,8 @@ def _launch(words: argparse.Namespace, program: tuple[str, ...], mode: str) -> L
         on_exit=getattr(words, "on_exit", None),
         sample_hz=words.sample_hz,
         follow_children=words.follow_children,
+        no_guest=words.no_guest,
+        force_guest=words.force_guest,
         plain=getattr(words, "plain", False),
         ascii=getattr(words, "ascii", False),
     )
@@ -269,6 +295,33 @@ def _read_check(words: argparse.Namespace, program: tuple[str, ...]) -> Check:
     if not program:
         raise usage_error("no program given", "there is nothing to check", "memtui check ./your_program")
     return Check(_launch(words, program, parse_check_mode(words.mode or "auto")), words.format, words.keep)
+
+
+def _read_attach(words: argparse.Namespace, _: tuple[str, ...]) -> Attach:
+    pid = parse_pid(_one(words.words, "attach", "PID"))
+    if words.check_now:
+        unfit = {
+            "--no-guest": (words.no_guest, "it is asked through the guest"),
+            "--for": (words.for_s is not None, "it ends by itself"),
+            "--plain": (words.plain, "it has no screen anyway"),
+        }
+        if found := next((name for name, (given, _) in unfit.items() if given), None):
+            raise usage_error(f"--check-now with {found}", unfit[found][1], f"leave {found} out")
+    elif words.keep or words.format != "text":
+        found = "--keep" if words.keep else f"--format {words.format}"
+        raise usage_error(found, "it belongs to --check-now", "add that, or leave it out")
+    return Attach(
+        pid=pid,
+        for_s=words.for_s,
+        sample_hz=words.sample_hz,
+        no_guest=words.no_guest,
+        force_guest=words.force_guest,
+        plain=words.plain,
+        ascii=words.ascii,
+        check_now=words.check_now,
+        format=words.format,
+        keep=words.keep,
+    )
 
 
 def _read_open(words: argparse.Namespace, _: tuple[str, ...]) -> Open:
@@ -307,6 +360,7 @@ def _read_demo(words: argparse.Namespace, _: tuple[str, ...]) -> Demo:
 
 _READERS: dict[str, Callable[[argparse.Namespace, tuple[str, ...]], Command]] = {
     "launch": _read_launch,
+    "attach": _read_attach,
     "check": _read_check,
     "open": _read_open,
     "resume": _read_resume,

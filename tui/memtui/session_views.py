@@ -15,6 +15,7 @@ from memtui.report_names import at_words, minute, moment_words, report_title, si
 from memtui.state import ReportView, RunView, SessionState, event_detail, mark_letter
 from memtui.status_line import StatusLine, Tone
 from memtui.widgets.tab_bar import Tab
+from memtui_parsers.values import ReportStatus
 from memtui_profiler.events import EventKind
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.session.rows import Event
@@ -77,8 +78,16 @@ def leak_state(state: SessionState, shown: ReportsShown) -> LeakPaneState:
         return LeakPaneState(empty=_no_report(state))
     if shown.report is None:
         return LeakPaneState(empty=leak_states.reading())
+    nothing = None
+    if state.identity.attached and shown.report.status is ReportStatus.COMPLETE:
+        nothing = leak_states.none_found(shown.report.mode, leak_states.caveat_of(shown.report), relaunches=False)
     found = LeakPaneState(
-        shown.report, view.id, view.run, moment_words(view, state.identity), aside=_beside_leaks(state, shown)
+        shown.report,
+        view.id,
+        view.run,
+        moment_words(view, state.identity),
+        nothing,
+        aside=_beside_leaks(state, shown),
     )
     if against is None or shown.against_report is None:
         return found
@@ -98,6 +107,8 @@ def _beside_leaks(state: SessionState, shown: ReportsShown) -> str:
 
 def _no_report(state: SessionState) -> Empty:
     run = state.run
+    if run is not None and state.identity.attached and (run.row.mode == CHECK_OFF or not run.ended):
+        return leak_states.attached(run.row.mode)
     if run is None or run.row.mode == CHECK_OFF:
         return leak_states.check_off()
     if not run.ended:
@@ -107,6 +118,10 @@ def _no_report(state: SessionState) -> Empty:
     if run.end is not None and run.end.signal is not None:
         return leak_states.killed(run.end.signal, _killed_by_memtui(state))
     why = run.no_report or "The target ended and left no report."
+    if state.identity.attached:
+        return leak_states.cannot_work(
+            why[:1].upper() + why[1:], "memtui has not started it, and cannot start it again."
+        )
     return leak_states.cannot_work(why[:1].upper() + why[1:], "m shows which checks can work on this target.")
 
 

@@ -83,6 +83,11 @@ class RunView:
     def ended(self) -> bool:
         return self.end is not None
 
+    @property
+    def watched(self) -> bool:
+        """Whether the process is there and memtui looks at it: it lets go of one that it attached to, and all is in then."""
+        return self.end is None and not self.settled
+
     def seconds(self, now_s: float) -> float:
         return max(0.0, (now_s if self.end is None else self.end.at_s) - self.row.at_s)
 
@@ -152,12 +157,12 @@ class SessionState:
     @property
     def running(self) -> bool:
         """Whether the target is there: its run has not ended, and somebody is there to know."""
-        return self.live and self.run is not None and not self.run.ended
+        return self.live and self.run is not None and self.run.watched
 
     @property
     def finished(self) -> bool:
         """The newest run is over and everything of it is in, or nobody is left who could bring more."""
-        return self.run is not None and ((self.run.ended and self.run.settled) or not self.live)
+        return self.run is not None and (self.run.settled or not self.live)
 
     @property
     def rate_read(self) -> RateRead | None:

@@ -48,7 +48,7 @@ def attached(what: str) -> StatusLine:
 def ended(*, again: bool) -> StatusLine:
     """``again``: memtui can launch it once more."""
     if not again:
-        return StatusLine("○", "ENDED", "the process is gone: there is nothing to ask", Tone.CALM, "esc", "close")
+        return StatusLine("○", "ENDED", "the process is gone, or memtui has let go of it", Tone.CALM, "esc", "close")
     return StatusLine("○", "ENDED", "the target is not running; r launches it again", Tone.CALM, "r", "launch")
 
 

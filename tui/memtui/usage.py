@@ -12,8 +12,13 @@ _LAUNCHING = """\
   --env NAME=VALUE     a variable for the target; may be repeated
   --cwd DIR            where the target starts
   --for SECONDS        stop the target after that time
-  --sample-hz N        samples a second  (10)
   --follow-children    let children inherit the check, too
+"""
+
+_WATCHING = """\
+  --sample-hz N        samples a second  (10)
+  --no-guest           ask the process nothing: no thread of memtui's in it
+  --force-guest        ask it even where that cannot be shown to be harmless
 """
 
 _SHOWING = """\
@@ -29,6 +34,7 @@ memtui shows live where a native server keeps its memory, and acts on it.
   memtui COMMAND ...
 
 Commands
+  attach PID           the same over a process that runs already
   check PROGRAM ...    run it, report its leaks, exit 0 or 1: for CI
   open PATH [PATH]     look at a session, a .heap file or a saved HEAPCHECK
                        log; at two: what has come and gone
@@ -38,7 +44,7 @@ Commands
   demo                 a leaky server of our own, to look around
 
 Options
-{_LAUNCHING.format(default="off")}{_SHOWING}\
+{_LAUNCHING.format(default="off")}{_WATCHING}{_SHOWING}\
   -V, --version        the version
   -h, --help           this; `memtui COMMAND --help` for a command
 
@@ -50,6 +56,28 @@ memtui -- open, or memtui ./open.
   memtui check --check draconian --format json ./run_tests --all
 """
 
+_ATTACH = f"""\
+memtui attach watches a process that runs already and asks it where its memory
+is. It never stops the process; leaving lets go of it and leaves nothing behind.
+
+  memtui attach [OPTIONS] PID
+  memtui attach --check-now [--format FORMAT] PID
+
+Options
+  --for SECONDS        let go of it after that time
+{_WATCHING}\
+  --plain              lines instead of a screen
+  --ascii              no characters beyond ASCII
+  --check-now          no screen: check it for leaks once and report; for that
+                       it must have been started with HEAPCHECK
+  --format FORMAT      of that report: text or json  (text)
+  --keep               keep the session of that check, and say where it is
+
+Exit codes of --check-now
+  0  no leak           2  wrong usage
+  1  leaks             3  no check was possible
+"""
+
 _CHECK = f"""\
 memtui check runs a program under a leak check and reports what leaked.
 
@@ -58,7 +86,7 @@ memtui check runs a program under a leak check and reports what leaked.
 The report goes to standard output, the program's own output to standard error.
 
 Options
-{_LAUNCHING.format(default="normal, where it can work")}\
+{_LAUNCHING.format(default="normal, where it can work")}{_WATCHING}\
   --format FORMAT      text or json  (text)
   --keep               keep the session, and say where it is
 
@@ -123,11 +151,12 @@ Without a compiler or tcmalloc it replays a recorded session instead.
 
 Options
   --replay             the recorded session, nothing is built
-{_LAUNCHING.format(default="draconian")}{_SHOWING}\
+{_LAUNCHING.format(default="draconian")}{_WATCHING}{_SHOWING}\
 """
 
 HELP = {
     "launch": _LAUNCH,
+    "attach": _ATTACH,
     "check": _CHECK,
     "open": _OPEN,
     "resume": _RESUME,

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import signal
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from memtui import __version__, terminal
+from memtui import terminal
+from memtui.commands.check_session import check_session, print_checked
 from memtui.commands.outcome import NO_REASON, judge, not_run_report
 from memtui.commands.relay import OutputRelay
-from memtui.commands.report_output import write_report
 from memtui.commands.requests import launch_request
 from memtui.commands.run_result import CHECKER, is_settled, open_session, run_report
 from memtui.commands.supervise import End, Interrupts, supervise, wait_until_gone
 from memtui.option_values import CHECK_AUTO
 from memtui.options import Check
-from memtui_parsers.values import LeakReport, ReportStatus
+from memtui_parsers.values import ReportStatus
 from memtui_profiler.control import ControlClient
 from memtui_profiler.daemonize import start_recorder
 from memtui_profiler.errors import EXIT_USAGE, UserError
 from memtui_profiler.request import LaunchRequest
-from memtui_profiler.session import folders
-from memtui_profiler.session.reader import SessionReader
-from memtui_profiler.session.writer import DATABASE
 
 _NOT_WRITTEN = "the session could not be written: is the disk full?"
 _WHY_NOT = {
@@ -45,12 +37,15 @@ def run_check(options: Check) -> int:
     """Returns the exit code of ``check`` (see ``memtui check --help``), or 128 and the signal that interrupted it."""
     mode = AUTO_MODE if options.launch.mode == CHECK_AUTO else options.launch.mode
     request = launch_request(options.launch, mode=mode, inherit_stdin=True)
-    with Interrupts(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as interrupts, _session(options) as folder:
+    with (
+        Interrupts(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as interrupts,
+        check_session(options.launch.argv[0], keep=options.keep) as folder,
+    ):
         try:
             start_recorder(folder, request)
         except UserError as error:
             if error.exit_code != EXIT_USAGE:
-                _print(not_run_report(CHECKER, mode, request.argv, (str(error),)), options.format, None)
+                print_checked(not_run_report(CHECKER, mode, request.argv, (str(error),)), options.format, None)
             raise
         control = ControlClient(folder)
         try:
@@ -62,30 +57,6 @@ def run_check(options: Check) -> int:
             control.close()
             wait_until_gone(folder)
         return code if interrupts.exit_code is None else interrupts.exit_code
-
-
-@contextlib.contextmanager
-def _session(options: Check) -> Iterator[Path]:
-    """Among the other sessions when it is to be kept, else in a private folder that goes with the command."""
-    program = options.launch.argv[0]
-    if options.keep:
-        folder = folders.create(program)
-        try:
-            yield folder
-        finally:
-            if (folder / DATABASE).exists():
-                terminal.complain(f"session kept: {folder}")
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
-        return
-    try:
-        root = Path(tempfile.mkdtemp(prefix="memtui-check-"))
-    except OSError as error:
-        raise UserError("cannot keep a session", f"{tempfile.gettempdir()}: {error.strerror}", "set TMPDIR") from error
-    try:
-        yield folders.create(program, root=root)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def _attend(
@@ -106,19 +77,8 @@ def _attend(
             report = not_run_report(CHECKER, request.mode, request.argv, (_NOT_WRITTEN,))
         if report.status is ReportStatus.NOT_RUN and not report.notes:
             report = replace(report, notes=(_WHY_NOT[end],))
-        _print(report, options.format, reader)
+        print_checked(report, options.format, reader)
         code, remark = judge(report, request.argv[0])
         if remark:
             terminal.complain(remark)
         return code
-
-
-def _print(report: LeakReport, report_format: str, reader: SessionReader | None) -> None:
-    """The report alone on stdout; as text a check that did not run is for stderr to tell."""
-    if report_format == "json":
-        from memtui_parsers.report_json import to_json
-
-        sys.stdout.buffer.write(to_json(report, __version__).encode())  # JSON is UTF-8 in every locale
-    elif report.status is not ReportStatus.NOT_RUN:
-        write_report(report, reader)
-    sys.stdout.flush()

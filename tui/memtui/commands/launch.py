@@ -11,13 +11,15 @@ from memtui.commands.viewing import show_screen, wants_screen
 from memtui.options import Launch
 from memtui_profiler.daemonize import start_recorder
 from memtui_profiler.errors import UserError
+from memtui_profiler.request import LaunchRequest
 from memtui_profiler.session import folders
 
 
 def run_launch(options: Launch) -> int:
     """Raises UserError when the launch fails: then there is no screen and no session."""
     screen = wants_screen(plain=options.plain)
-    folder = start_session(options, inherit_stdin=not screen)
+    request = launch_request(options, mode=options.mode, inherit_stdin=not screen)
+    folder = start_session(options.argv[0], request)
     if screen:
         return show_screen(folder, ascii=options.ascii, on_exit=options.on_exit)
     from memtui.commands.plain_session import follow_lines
@@ -25,10 +27,9 @@ def run_launch(options: Launch) -> int:
     return follow_lines(folder, ascii=options.ascii or None, on_exit=options.on_exit)
 
 
-def start_session(options: Launch, *, inherit_stdin: bool) -> Path:
-    """The folder of a live session whose target is running."""
-    request = launch_request(options, mode=options.mode, inherit_stdin=inherit_stdin)
-    folder = folders.create(options.argv[0])
+def start_session(program: str, request: LaunchRequest) -> Path:
+    """The folder of a live session, named after ``program``, whose target is running."""
+    folder = folders.create(program)
     try:
         start_recorder(folder, request)
     except UserError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from memtui import terminal
 from memtui.commands.report_output import write_report
 from memtui.commands.run_result import newest_report, open_session
-from memtui.commands.supervise import End, Interrupts, supervise
+from memtui.commands.supervise import LET_GO, End, Interrupts, supervise, wait_until_gone
 from memtui.controller import SessionFollower
 from memtui.plain import DiagnosisLines, SessionLines
 from memtui_profiler.control import ControlClient
@@ -25,7 +25,8 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
     """Print the lines of a live session, then its report. Returns 0, or 128 and the signal that interrupted it.
 
     The first ctrl-c stops the target (or, with ``on_exit`` 'detach', leaves it running), the second kills it. When stdout
-    goes away nobody watches any more: the target runs on, as under a screen whose terminal is lost.
+    goes away nobody watches any more: the target runs on, as under a screen whose terminal is lost. Where memtui has only
+    attached, ``on_exit`` 'let go', either has it let go of the process.
     """
     with (
         open_session(folder) as reader,
@@ -33,6 +34,7 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
         closing(ControlClient(folder)) as control,
     ):
         lines, diagnoses = SessionLines(reader), DiagnosisLines()
+        on_interrupt = on_exit or (LET_GO if "attached" in reader.meta() else "stop")
 
         def tick() -> bool:
             _write(lines.poll())
@@ -42,9 +44,13 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
 
         with Interrupts(signal.SIGINT) as interrupts:
             try:
-                end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S, on_interrupt=on_exit or "stop")
+                end = supervise(folder, control, interrupts, tick, every_s=LOOK_EVERY_S, on_interrupt=on_interrupt)
                 _write(lines.finish())
             except BrokenPipeError:
+                if on_interrupt == LET_GO:
+                    control.send("detach")
+                    terminal.complain("nobody reads the lines any more: memtui lets go of the process")
+                    raise
                 control.send("leave")
                 terminal.complain(f"nobody reads the lines any more: the target runs on: memtui resume {folder.name}")
                 raise
@@ -54,6 +60,9 @@ def follow_lines(folder: Path, *, ascii: bool | None = None, on_exit: str | None
             if end is End.RECORDER_GONE:
                 terminal.complain(f"the recorder is gone: nothing more is recorded: see {folder / RECORDER_LOG}")
             write_last_report(reader, ascii=ascii, after_lines=True)
+        if end is End.SETTLED and on_interrupt == LET_GO:
+            control.close()
+            wait_until_gone(folder)  # and with it our thread in the process
         return interrupts.exit_code or 0
 
 

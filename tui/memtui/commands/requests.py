@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from memtui.option_values import usage_error
-from memtui.options import Launch
+from memtui.options import Attach, Launch
+from memtui_profiler.attachable import command_line, process_name, working_folder
 from memtui_profiler.errors import UserError
 from memtui_profiler.request import LaunchRequest
 
@@ -23,6 +24,22 @@ def launch_request(options: Launch, *, mode: str, inherit_stdin: bool) -> Launch
         sample_hz=options.sample_hz,
         follow_children=options.follow_children,
         inherit_stdin=inherit_stdin,
+        no_guest=options.no_guest,
+        force_guest=options.force_guest,
+    )
+
+
+def attach_request(options: Attach) -> LaunchRequest:
+    """The pid may be anybody's, or nobody's: whether it can be watched is the recorder's to say."""
+    pid = options.pid
+    return LaunchRequest(
+        argv=command_line(pid) or (process_name(pid) or str(pid),),
+        cwd=working_folder(pid),
+        for_s=options.for_s,
+        sample_hz=options.sample_hz,
+        no_guest=options.no_guest,
+        force_guest=options.force_guest,
+        attach_pid=pid,
     )
 
 

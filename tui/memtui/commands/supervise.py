@@ -16,6 +16,7 @@ from memtui_profiler.session.folders import is_live
 GONE_TIMEOUT_S = 5.0
 GIVE_UP_AFTER = 3
 ALERT_ID = 0
+LET_GO = "let go"
 
 
 class End(Enum):
@@ -73,7 +74,8 @@ def supervise(
     ``unwritable_s`` the waiting ends so many seconds after the target has.
 
     The first interrupt stops the target by the ladder, the second kills it, a third stops waiting for either; with
-    ``on_interrupt`` 'detach' the first leaves it running.
+    ``on_interrupt`` 'detach' the first leaves it running; with 'let go', for a process that was attached to, the first has
+    the recorder let go of it, unless others watch it, and the second waits no longer for that.
     """
     control.send("watch")
     answered = 0
@@ -86,6 +88,8 @@ def supervise(
             if reply.error is not None:
                 terminal.complain(str(reply.error))
                 unwritable = unwritable or reply.id == ALERT_ID
+            elif reply.result.get("let_go") is False:
+                return End.DETACHED
             elif reply.result.get("pid", 0) is None and target_gone_s is None:
                 target_gone_s = time.monotonic()
         if unwritable and unwritable_s is not None:
@@ -98,8 +102,11 @@ def supervise(
             if on_interrupt == "detach":
                 control.send("leave")
                 return End.DETACHED
-            if answered >= GIVE_UP_AFTER:
+            if answered >= (2 if on_interrupt == LET_GO else GIVE_UP_AFTER):
                 return End.GIVEN_UP
+            if on_interrupt == LET_GO:
+                control.send("detach")
+                continue
             control.send("stop" if answered == 1 else "kill")
         time.sleep(every_s)
     return End.SETTLED

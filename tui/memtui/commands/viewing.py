@@ -9,7 +9,7 @@ from pathlib import Path
 from memtui import terminal
 from memtui.charset import is_utf8, original_environment, prefers_light
 from memtui_parsers.clean_text import clean
-from memtui_profiler.session.folders import sessions_root
+from memtui_profiler.session.folders import is_live, sessions_root
 
 
 def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None, against: int | None = None) -> int:
@@ -31,14 +31,28 @@ def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None, agains
         on_exit=on_exit,
         against=against,
     )
-    if app.run() == "left":
+    outcome = app.run()
+    if outcome == "left":
         sys.stdout.write(f"The target runs on. To come back: memtui resume {clean(folder.name)}\n")
-    elif folder.parent == sessions_root():
+        return app.return_code or 0
+    if outcome == "let go":
+        _say_let_go(folder, app.state.run.pid if app.state.run is not None else 0)
+    if folder.parent == sessions_root():
         # The screen closes when the target is gone: what it found in its last second would never be seen.
         for found in app.state.diagnoses:
             sys.stdout.write(f"{found.word.lower()}: {clean(found.sentence)}\n")
         sys.stdout.write(f"To look again: memtui resume {clean(folder.name)}\n")
     return app.return_code or 0
+
+
+def _say_let_go(folder: Path, pid: int) -> None:
+    from memtui.commands.supervise import wait_until_gone
+
+    wait_until_gone(folder)
+    if is_live(folder):
+        sys.stdout.write(f"pid {pid} runs on; memtui lets go of it when it has answered and nobody else watches it.\n")
+        return
+    sys.stdout.write(f"memtui has let go of pid {pid}, which runs on. To watch it again: memtui attach {pid}\n")
 
 
 def wants_screen(*, plain: bool) -> bool:

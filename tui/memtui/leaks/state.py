@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from memtui_parsers.values import LeakReport, ReportStatus
+from memtui_profiler.request import CHECK_OFF
 
 
 class EmptyKind(str, Enum):
@@ -66,13 +67,34 @@ def waiting(mode: str) -> Empty:
     )
 
 
+def attached(mode: str) -> Empty:
+    """memtui did not start the process, which has not been asked for a report yet; ``mode`` as it was started."""
+    if mode == CHECK_OFF:
+        return Empty(
+            EmptyKind.CHECK_OFF,
+            "No leak check is on in this process.",
+            (
+                "c asks a process that was started with HEAPCHECK, while it runs.",
+                "s lists what any with tcmalloc allocates from now on and keeps, by stack.",
+            ),
+        )
+    return Empty(
+        EmptyKind.WAITING,
+        f"Checking: {mode}.",
+        (
+            "c checks for leaks now, while it runs.",
+            "What it reports when it exits goes where it was told to when it was started.",
+        ),
+    )
+
+
 def reading() -> Empty:
     """The target has ended, its report is being read."""
     return Empty(EmptyKind.READING, "Reading the report …")
 
 
-def none_found(mode: str, caveat: str = "") -> Empty:
-    """Checked, nothing found; ``caveat`` is what the checker itself says about that."""
+def none_found(mode: str, caveat: str = "", *, relaunches: bool = True) -> Empty:
+    """Checked, nothing found; ``caveat`` is what the checker itself says about that. ``relaunches``: memtui could."""
     draconian = mode == "draconian"
     return Empty(
         EmptyKind.NONE_FOUND,
@@ -82,7 +104,7 @@ def none_found(mode: str, caveat: str = "") -> Empty:
             "Memory that is still reachable but never used again does not count as a leak."
             if not draconian
             else "Everything that was allocated has been freed.",
-            *(() if draconian else ("m then draconian lists everything that is not freed at exit.",)),
+            *(() if draconian or not relaunches else ("m then draconian lists everything that is not freed at exit.",)),
         ),
     )
 
@@ -118,7 +140,12 @@ def empty_of(state: LeakPaneState) -> Empty | None:
     if report.status is ReportStatus.NOT_RUN:
         why = " ".join(report.notes) or "The check did not run."
         return cannot_work(why, "m shows which checks can work on this target.")
-    return none_found(report.mode, next((note for note in report.notes if "no leaks found" in note.lower()), ""))
+    return none_found(report.mode, caveat_of(report))
+
+
+def caveat_of(report: LeakReport) -> str:
+    """What the checker says of having found nothing; '' when it says nothing of that."""
+    return next((note for note in report.notes if "no leaks found" in note.lower()), "")
 
 
 def notes_of(report: LeakReport) -> tuple[str, ...]:

@@ -18,11 +18,13 @@ class OutputPane(Rows):
         super().__init__(id=id)
         self._glyphs = glyphs
         self._run = 0
+        self._attached = False
         self._tail: LogTail | None = None
 
     def show(self, state: SessionState) -> None:
         """Follow the newest run's output; reads the log's new bytes."""
         run = state.run
+        self._attached = state.identity.attached
         if run is None:
             return
         if self._tail is None or run.number != self._run:
@@ -44,7 +46,8 @@ class OutputPane(Rows):
     def row(self, index: int, width: int) -> Content:
         lines = self._tail.lines if self._tail is not None else ()
         if not lines:
-            return Content.styled("  Nothing printed yet.", "$muted")
+            elsewhere = "  What it prints goes where it went before memtui attached to it."
+            return Content.styled(elsewhere if self._attached else "  Nothing printed yet.", "$muted")
         text = fit(self._glyphs.plain(lines[index]), max(0, width - 2), self._glyphs.ellipsis)
         return Content.assemble(" ", text)
 

@@ -22,7 +22,7 @@ def condition(state: SessionState, glyphs: Glyphs, *, busy: str = "") -> tuple[s
     if run is None:
         return f"{glyphs.waiting} starting", "muted"
     if not run.ended:
-        if not state.live:
+        if not (state.live and run.watched):
             return f"{glyphs.ended} not watched", "muted"
         return (f"{glyphs.waiting} {busy}", "warn") if busy else (f"{glyphs.running} running", "good")
     end = run.end
