@@ -13,7 +13,7 @@ from memtui.charset import UNICODE, Glyphs
 from memtui.figures import count, prose
 from memtui.panes.rows import Rows
 from memtui.report_desk import ReportsShown
-from memtui.report_names import check_words, origin_words, report_title
+from memtui.report_names import check_words, origin_words, report_name, report_title
 from memtui.screens.dialog import Dialog
 from memtui.state import ReportView, SessionState
 from memtui.widgets.line import Text, fit
@@ -36,9 +36,9 @@ class ReportList(Rows):
 
     def __init__(self, state: SessionState, shown: ReportsShown, glyphs: Glyphs) -> None:
         super().__init__(id="reports")
-        self._state = state
         self._shown = shown
         self._glyphs = glyphs
+        self.identity = state.identity
         self.reports = state.reports[::-1]
         widest = max((len(report_title(view, state.identity)) for view in self.reports), default=0)
         self._name_width = max(8, min(widest, _NAME_MOST))
@@ -78,7 +78,7 @@ class ReportList(Rows):
             return Content.assemble((mark, "$primary"), ("  no comparison", "$foreground"))
         view = self.reports[index - 1]
         what = max(6, width - self._fixed)
-        name = fit(glyphs.plain(report_title(view, self._state.identity)), self._name_width, glyphs.ellipsis)
+        name = fit(glyphs.plain(report_title(view, self.identity)), self._name_width, glyphs.ellipsis)
         run = "" if view.run is None else str(view.run)
         words = fit(glyphs.plain(self._words(view)), what, glyphs.ellipsis)
         size = prose(view.total_bytes) if view.complete else "being"
@@ -153,7 +153,7 @@ class ReportPicker(Dialog[PickedReport]):
             return "This is the one that is shown. Enter: compared with none."
         if shown is not None and lit.id > shown.id:
             return "It is newer than the one that is shown: o shows it, then d compares it with the older one."
-        return "Enter: what has come and gone since this one."
+        return f"Enter: what has come and gone since {report_name(lit, self._list.identity)}."
 
     def action_choose(self, alone: bool = False) -> None:
         lit = self._list.lit
