@@ -24,7 +24,8 @@ _EVENT_STOP = 128
 _WAIT = os.WNOHANG | 0x40000000 | 0x20000000
 
 XSTATE_BYTES = 16 << 10  # with AMX an area is 11008 bytes
-STOP_TIMEOUT_S = 0.05
+# On a busy machine a thread may have to wait for a processor before it can stop; nothing is done to it meanwhile.
+STOP_TIMEOUT_S = 1.0
 _SPIN_S = 0.0001
 _BPF_INSTRUCTION_BYTES = 8
 _BPF_MAXIMUM = 4096
@@ -159,11 +160,26 @@ class Tracee:
         ]
 
     def detach(self) -> None:
-        """Let it go on; a thread that is gone is let go already."""
-        try:
-            self._request("detach", _DETACH)
-        except ThreadGoneError:
-            return
+        """Let it go on; a thread that is gone is let go already.
+
+        Only a stopped one can be let go. One that did not stop in time is waited for, however long it takes: left attached, it
+        would stop for good as soon as it comes to run.
+        """
+        passed_on, pause_s = 0, 0.00005
+        while _libc.ptrace(_DETACH, self.tid, 0, passed_on) < 0:
+            if ctypes.get_errno() != errno.ESRCH:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "ptrace: detach")
+            _libc.ptrace(_INTERRUPT, self.tid, 0, 0)
+            status = ctypes.c_int()
+            found = _libc.waitpid(self.tid, ctypes.byref(status), _WAIT)
+            if found < 0 or (found == self.tid and not os.WIFSTOPPED(status.value)):
+                return
+            if found == self.tid and status.value >> 16 == 0:
+                passed_on = os.WSTOPSIG(status.value)  # stopped for a signal, which it has to get
+            elif found != self.tid:
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, 0.01)
+        self._fault("detach")
 
     def _request(self, step: str, request: int, address: int = 0, data: int = 0) -> None:
         if _libc.ptrace(request, self.tid, address, data) < 0:
