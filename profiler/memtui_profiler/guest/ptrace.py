@@ -6,8 +6,10 @@ the lock away in between could cost it the five milliseconds that another thread
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import math
 import os
 import signal
 import struct
@@ -20,21 +22,25 @@ _GETREGSET, _SEIZE, _INTERRUPT = 0x4204, 0x4206, 0x4207
 _GETSIGMASK, _SETSIGMASK, _SECCOMP_GET_FILTER = 0x420A, 0x420B, 0x420C
 _NT_X86_XSTATE = 0x202
 _EVENT_STOP = 128
-# linux/wait.h: every kind of thread, and of this thread's tracees alone, so that no other thread's wait is disturbed.
+_ENDS = frozenset({os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED})
+# linux/wait.h: every kind of thread (__WALL), and of this thread's tracees alone (__WNOTHREAD).
 _WAIT = os.WNOHANG | 0x40000000 | 0x20000000
 
 XSTATE_BYTES = 16 << 10  # with AMX an area is 11008 bytes
-# On a busy machine a thread may have to wait for a processor before it can stop; nothing is done to it meanwhile.
-STOP_TIMEOUT_S = 1.0
+# A thread may be kept from running, by load or by the quota of its control group; nothing is done to it until it stops.
+STOP_TIMEOUT_S = 2.0
 _SPIN_S = 0.0001
+_NAP_S = 0.00005
+_LONGEST_NAP_S = 0.01
+_BURIED_WITHIN_S = 1.0
 _BPF_INSTRUCTION_BYTES = 8
 _BPF_MAXIMUM = 4096
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 _libc.ptrace.restype = ctypes.c_long
-_libc.waitpid.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.c_int]
-_libc.waitpid.restype = ctypes.c_int
+_libc.waitid.argtypes = [ctypes.c_int, ctypes.c_uint, ctypes.c_void_p, ctypes.c_int]
+_libc.waitid.restype = ctypes.c_int
 _libc.pwrite.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long]
 _libc.pwrite.restype = ctypes.c_long
 _libc.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
@@ -69,6 +75,21 @@ class _Vector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
+class _Change(ctypes.Structure):
+    """What waitid(2) fills in of siginfo_t: 128 bytes."""
+
+    _fields_ = (
+        ("signal", ctypes.c_int),
+        ("errno", ctypes.c_int),
+        ("code", ctypes.c_int),
+        ("pad", ctypes.c_int),
+        ("pid", ctypes.c_int),
+        ("uid", ctypes.c_uint),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 100),
+    )
+
+
 class ThreadGoneError(Exception):
     """The thread has ended, or never stopped for us: nothing was done to it."""
 
@@ -86,11 +107,12 @@ def no_fault(step: str) -> None:
 
 
 class Tracee:
-    """One seized thread. Raises OSError as ptrace(2) does, ThreadGoneError where ESRCH says so."""
+    """One seized thread; whatever comes then, detach() has to. Raises OSError as ptrace(2) does, ThreadGoneError for ESRCH."""
 
     def __init__(self, tid: int, fault: Fault = no_fault) -> None:
         self.tid = tid
         self._fault = fault
+        self._is_stopped = False
         self._request("seize", _SEIZE)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
@@ -99,28 +121,39 @@ class Tracee:
         Raises ThreadGoneError when it does not come to that, ThreadStoppedError when job control has stopped it.
         """
         self._request("interrupt", _INTERRUPT)
-        began = time.perf_counter()
-        while True:
-            status = self._stopped(began, timeout_s)
-            if not os.WIFSTOPPED(status):
-                raise ThreadGoneError(f"thread {self.tid} has ended")
-            if status >> 16 == _EVENT_STOP:
-                break
-            # A signal came first: it gets it, and stops for us behind that.
-            self._request("pass a signal on", _CONT, 0, os.WSTOPSIG(status))
+        by = self._wait_for_stop(timeout_s)
         self._fault("stopped")
-        if os.WSTOPSIG(status) != signal.SIGTRAP:
-            raise ThreadStoppedError(f"thread {self.tid} is stopped by {os.WSTOPSIG(status)}")
+        if by != signal.SIGTRAP:
+            raise ThreadStoppedError(f"thread {self.tid} is stopped by {by}")
 
-    def _stopped(self, began: float, timeout_s: float) -> int:
-        status = ctypes.c_int()
-        while (found := _libc.waitpid(self.tid, ctypes.byref(status), _WAIT)) != self.tid:
+    def _wait_for_stop(self, timeout_s: float) -> int:
+        """The signal that stands for the stop: SIGTRAP, or the one of job control."""
+        began = time.perf_counter()
+        nap_s = _NAP_S
+        while True:
+            change = self._change(os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if change is not None and change.code in _ENDS:
+                raise ThreadGoneError(f"thread {self.tid} has ended")
+            if change is not None and (change := self._change(os.WSTOPPED)) is not None:
+                if change.status >> 8 == _EVENT_STOP:
+                    self._is_stopped = True
+                    return int(change.status & 0xFF)
+                # A signal came first: it gets it, and stops for us behind that.
+                self._request("pass a signal on", _CONT, 0, change.status & 0xFF)
+                continue
             waited = time.perf_counter() - began
-            if found < 0 or waited > timeout_s:
+            if waited > timeout_s:
                 raise ThreadGoneError(f"thread {self.tid} did not stop")
             if waited > _SPIN_S:
-                time.sleep(0.00005)
-        return status.value
+                time.sleep(nap_s)
+                nap_s = min(nap_s * 1.1, _LONGEST_NAP_S)
+
+    def _change(self, options: int) -> _Change | None:
+        """What the thread has come to, if that is news. Raises ThreadGoneError when it is not ours any more."""
+        change = _Change()
+        if _libc.waitid(os.P_PID, self.tid, ctypes.addressof(change), options | _WAIT) < 0:
+            raise ThreadGoneError(f"thread {self.tid} has ended")
+        return change if change.pid else None
 
     def registers(self) -> Registers:
         found = Registers()
@@ -162,24 +195,28 @@ class Tracee:
     def detach(self) -> None:
         """Let it go on; a thread that is gone is let go already.
 
-        Only a stopped one can be let go. One that did not stop in time is waited for, however long it takes: left attached, it
-        would stop for good as soon as it comes to run.
+        The kernel detaches from a stopped thread alone. One that does not run, in a frozen control group say, is waited for:
+        without us it would stop when it runs again, and for ever.
         """
-        passed_on, pause_s = 0, 0.00005
-        while _libc.ptrace(_DETACH, self.tid, 0, passed_on) < 0:
-            if ctypes.get_errno() != errno.ESRCH:
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "ptrace: detach")
-            _libc.ptrace(_INTERRUPT, self.tid, 0, 0)
-            status = ctypes.c_int()
-            found = _libc.waitpid(self.tid, ctypes.byref(status), _WAIT)
-            if found < 0 or (found == self.tid and not os.WIFSTOPPED(status.value)):
-                return
-            if found == self.tid and status.value >> 16 == 0:
-                passed_on = os.WSTOPSIG(status.value)  # stopped for a signal, which it has to get
-            elif found != self.tid:
-                time.sleep(pause_s)
-                pause_s = min(pause_s * 1.5, 0.01)
-        self._fault("detach")
+        try:
+            if not self._is_stopped:
+                self._request("interrupt", _INTERRUPT)
+                self._wait_for_stop(math.inf)
+            self._request("detach", _DETACH)
+        except ThreadGoneError:
+            self._bury()
+
+    def _bury(self) -> None:
+        """A tracee that died keeps its whole process a zombie until its tracer has waited for it.
+
+        But the end of a child of our own is for whoever started it: it may be waited for once only.
+        """
+        deadline = time.monotonic() + _BURIED_WITHIN_S
+        with contextlib.suppress(ThreadGoneError):
+            while self._change(os.WEXITED | os.WNOWAIT) is None and time.monotonic() < deadline:
+                time.sleep(_NAP_S)
+            if not _is_child(self.tid):
+                self._change(os.WEXITED)
 
     def _request(self, step: str, request: int, address: int = 0, data: int = 0) -> None:
         if _libc.ptrace(request, self.tid, address, data) < 0:
@@ -188,6 +225,16 @@ class Tracee:
                 raise ThreadGoneError(f"thread {self.tid} has ended")
             raise OSError(code, os.strerror(code), f"ptrace: {step}")
         self._fault(step)
+
+
+def _is_child(pid: int) -> bool:
+    """Whether ``pid`` is a process, not a mere thread, that this one is the parent of."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as stream:
+            fields = dict(line.split(b":", 1) for line in stream.read(1 << 16).splitlines() if b":" in line)
+    except OSError:
+        return False
+    return int(fields.get(b"Tgid", 0)) == pid and int(fields.get(b"PPid", 0)) == os.getpid()
 
 
 def write_without_pause(descriptor: int, data: bytes, address: int) -> None:
