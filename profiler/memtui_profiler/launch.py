@@ -45,16 +45,29 @@ def plan_launch(
     found = preflight(target, mode=mode, tcmalloc=request.tcmalloc, environment=users)
     require(found, mode)
     setup = _setup(request, mode, dump_folder, users, found)
-    changed = dict(setup.environment)
-    if release_rate is not None:
-        changed[heapcheck.RATE_VARIABLE] = format_rate(release_rate)
-    preload = setup.preload or found.preload
-    if preload is not None:
-        changed["LD_PRELOAD"] = ":".join(filter(None, (preload, users.get("LD_PRELOAD"))))
+    changed = _changed(setup, found.preloads.get(mode), release_rate, users)
     # Off means off: an inherited HEAPCHECK goes, and is not left empty either, which makes the library print a line.
     unwanted = setup.removed | (frozenset() if mode in HEAPCHECK_MODES else {"HEAPCHECK"})
     kept = {name: value for name, value in users.items() if name not in unwanted}
     return LaunchPlan(target, found, mode, release_rate, {**kept, **changed}, changed, setup.command)
+
+
+def preview(
+    request: LaunchRequest, found: Preflight, mode: str, *, folder: Path, inherited: Mapping[str, str]
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """What a launch with this mode would set, and what it would start in the program's place; for people to read before it."""
+    users = {**inherited, **request.environment}
+    setup = _setup(request, mode, folder, users, found)
+    return _changed(setup, found.preloads.get(mode), None, users), setup.command
+
+
+def _changed(setup: Setup, preload: str | None, release_rate: float | None, users: Mapping[str, str]) -> dict[str, str]:
+    changed = dict(setup.environment)
+    if release_rate is not None:
+        changed[heapcheck.RATE_VARIABLE] = format_rate(release_rate)
+    if first := setup.preload or preload:
+        changed["LD_PRELOAD"] = ":".join(filter(None, (first, users.get("LD_PRELOAD"))))
+    return changed
 
 
 def _setup(request: LaunchRequest, mode: str, folder: Path, users: Mapping[str, str], found: Preflight) -> Setup:

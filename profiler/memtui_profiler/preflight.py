@@ -6,12 +6,12 @@ A heap checker that is not there keeps silent, and silence reads as "no leaks": 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from memtui_profiler.checkers import checker_of
 from memtui_profiler.errors import UserError
 from memtui_profiler.program_facts import Obstacle, ProgramFacts, look_at
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE
+from memtui_profiler.request import CHECK_MODES, CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE
 from memtui_profiler.target import Target, shown
 from memtui_profiler.tcmalloc_library import (
     INSTALL_TCMALLOC,
@@ -46,7 +46,8 @@ class Capability:
 class Preflight:
     """``allocator`` in words for the header, ``preload`` the file to put first in LD_PRELOAD, before the user's own.
 
-    ``program`` None: nothing of it was looked at, because it runs already.
+    ``preloads`` says the same of that file for each mode. ``program`` None: nothing of it was looked at, because it runs
+    already.
     """
 
     target: Target
@@ -56,6 +57,7 @@ class Preflight:
     capabilities: tuple[Capability, ...]
     notes: tuple[str, ...] = ()
     program: ProgramFacts | None = None
+    preloads: Mapping[str, str | None] = field(default_factory=dict)
 
     def capability(self, name: str) -> Capability:
         return next(c for c in self.capabilities if c.name == name)
@@ -68,12 +70,10 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
     """
     program = look_at(target, environment)
     installed = preloadable_libraries(program.machine, program.bits)
-    if mode != CHECK_OFF and checker_of(mode).KEEPS_MALLOC:
-        library = program.tcmalloc or NO_LIBRARY
-    else:
-        library = _choose(program, installed, tcmalloc, need_checker=mode in HEAPCHECK_MODES)
-    checking = _choose(program, installed, tcmalloc, need_checker=True)
-    preload = library.path if library.how == PRELOAD and library != program.tcmalloc else None
+    plain, checking = (_choose(program, installed, tcmalloc, need_checker=need) for need in (False, True))
+    libraries = {name: _library_for(name, program, plain, checking) for name in (CHECK_OFF, *CHECK_MODES)}
+    library = libraries[mode]
+    preload = _preload(library, program)
     return Preflight(
         target=target,
         allocator=_allocator(program, library),
@@ -85,6 +85,7 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
             _rate_capability(program, library, tcmalloc),
         ),
         program=program,
+        preloads={name: _preload(chosen, program) for name, chosen in libraries.items()},
         notes=(*program.notes, *_notes(program, library, preload, mode, environment)),
     )
 
@@ -97,6 +98,20 @@ def require(found: Preflight, mode: str) -> None:
     if not capability.available:
         what = f"--check {mode} cannot work on {shown(found.target.argv[0])}"
         raise UserError(what, capability.reason, capability.remedy)
+
+
+def _library_for(
+    mode: str, program: ProgramFacts, plain: TcmallocLibrary, checking: TcmallocLibrary
+) -> TcmallocLibrary:
+    if mode in HEAPCHECK_MODES:
+        return checking
+    if mode != CHECK_OFF and checker_of(mode).KEEPS_MALLOC:
+        return program.tcmalloc or NO_LIBRARY
+    return plain
+
+
+def _preload(library: TcmallocLibrary, program: ProgramFacts) -> str | None:
+    return library.path if library.how == PRELOAD and library != program.tcmalloc else None
 
 
 def _choose(

@@ -120,7 +120,8 @@ class Recorder:
         self._runs = number
         self.run = run
         self.rows.add(run_row(run, self._inherited))
-        for row in capability_rows(run):
+        following = self.folder / "runs" / str(number + 1)
+        for row in capability_rows(run, self.request, following, self._inherited):
             self.rows.add(row)
         for stream in run.streams:
             self.selector.register(stream.master, selectors.EVENT_READ, partial(self._drain, run, stream))

@@ -10,11 +10,13 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from memtui_parsers import __version__
 from memtui_profiler.active_run import ActiveRun
-from memtui_profiler.request import LaunchRequest, format_rate
+from memtui_profiler.launch import preview
+from memtui_profiler.request import CHECK_MODES, LaunchRequest, format_rate
 from memtui_profiler.session.rows import CapabilityRow, Meta, Run
 
 
@@ -56,14 +58,23 @@ def run_row(run: ActiveRun, inherited: Mapping[str, str]) -> Run:
     )
 
 
-def capability_rows(run: ActiveRun) -> Iterator[CapabilityRow]:
-    for capability in run.plan.preflight.capabilities:
+def capability_rows(
+    run: ActiveRun, request: LaunchRequest, next_folder: Path, inherited: Mapping[str, str]
+) -> Iterator[CapabilityRow]:
+    """What can work on the target, and what the next launch, into ``next_folder``, would set for it."""
+    found = run.plan.preflight
+    for capability in found.capabilities:
+        sets = ""
+        if capability.available and capability.name in CHECK_MODES:
+            changed, command = preview(request, found, capability.name, folder=next_folder, inherited=inherited)
+            sets = json.dumps({"environment": dict(changed), "command": list(command)})
         yield CapabilityRow(
             run=run.number,
             name=capability.name,
             available=int(capability.available),
             reason=_storable(capability.reason),
             remedy=_storable(capability.remedy),
+            sets=sets,
         )
 
 

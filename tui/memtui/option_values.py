@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from memtui_profiler.errors import EXIT_USAGE, UserError
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+from memtui_profiler.request import CHECK_MODES, CHECK_OFF
 
 CHECK_AUTO = "auto"
-LATER_MODES = ("memcheck", "lsan", "profile")
 REPORT_FORMATS = ("text", "json")
 MAX_USEFUL_RATE = 10.0
 MIN_SAMPLE_HZ = 0.1
@@ -57,7 +56,7 @@ def parse_environment(text: str) -> tuple[str, str]:
 
 
 def parse_launch_mode(text: str) -> str:
-    return _mode(text, (CHECK_OFF, *HEAPCHECK_MODES))
+    return _mode(text, (CHECK_OFF, *CHECK_MODES))
 
 
 def parse_check_mode(text: str) -> str:
@@ -65,7 +64,17 @@ def parse_check_mode(text: str) -> str:
         raise usage_error(
             "--check off", "a check that checks nothing", "without --check the mode is normal where it can work"
         )
-    return _mode(text, (CHECK_AUTO, *HEAPCHECK_MODES))
+    return _mode(text, (CHECK_AUTO, *CHECK_MODES))
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """Words as a shell would see them. Raises UserError for a quote that is not closed."""
+    import shlex
+
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise usage_error(f"--valgrind-args {text}", "a quote is not closed", "quote it as for a shell") from error
 
 
 def parse_on_exit(text: str) -> str:
@@ -77,10 +86,6 @@ def parse_report_format(text: str) -> str:
 
 
 def _mode(text: str, modes: tuple[str, ...]) -> str:
-    if text in LATER_MODES:
-        raise usage_error(
-            f"--check {text}", "this memtui does not have that mode yet", f"choose one of {', '.join(modes)}"
-        )
     return _choice("--check", text, modes)
 
 

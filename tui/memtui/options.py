@@ -18,6 +18,7 @@ from memtui.option_values import (
     parse_report_format,
     parse_sample_hz,
     parse_seconds,
+    parse_words,
     usage_error,
 )
 from memtui.usage import HELP
@@ -43,6 +44,8 @@ class Launch(NamedTuple):
     force_guest: bool = False
     plain: bool = False
     ascii: bool = False
+    suppressions: tuple[str, ...] = ()
+    valgrind_args: tuple[str, ...] = ()
 
 
 class Attach(NamedTuple):
@@ -144,6 +147,8 @@ _OPTIONS: tuple[tuple[str, frozenset[str], dict[str, Any]], ...] = (
     ("--no-guest", _WATCHING, {"action": "store_true"}),
     ("--force-guest", _WATCHING, {"action": "store_true"}),
     ("--follow-children", _LAUNCHING, {"action": "store_true"}),
+    ("--suppressions", _LAUNCHING, {"action": "append", "default": []}),
+    ("--valgrind-args", _LAUNCHING, {"type": parse_words, "default": ()}),
     ("--on-exit", frozenset({"launch", "demo"}), {"type": parse_on_exit}),
     ("--plain", _SHOWING, {"action": "store_true"}),
     ("--ascii", _SHOWING | {"doctor", "sessions"}, {"action": "store_true"}),
@@ -282,6 +287,8 @@ def _launch(words: argparse.Namespace, program: tuple[str, ...], mode: str) -> L
         force_guest=words.force_guest,
         plain=getattr(words, "plain", False),
         ascii=getattr(words, "ascii", False),
+        suppressions=tuple(words.suppressions),
+        valgrind_args=words.valgrind_args,
     )
 
 

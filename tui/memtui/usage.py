@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _LAUNCHING = """\
   --check MODE         leak check: off, minimal, normal, strict, draconian,
-                       as-is, local  ({default})
+                       as-is, local, memcheck, lsan, profile  ({default})
   --release-rate R     TCMALLOC_RELEASE_RATE, 0 to 10, decimals welcome
                        (without it nothing is set)
   --tcmalloc WHICH     auto, off, or a library's path
@@ -13,6 +13,9 @@ _LAUNCHING = """\
   --cwd DIR            where the target starts
   --for SECONDS        stop the target after that time
   --follow-children    let children inherit the check, too
+  --suppressions FILE  leaks to leave out, as memcheck and lsan know them; may
+                       be repeated
+  --valgrind-args ARGS more options for valgrind, as one word of the shell
 """
 
 _WATCHING = """\

@@ -134,11 +134,16 @@ class MemoryLimit(NamedTuple):
 
 
 class CapabilityRow(NamedTuple):
+    """``sets``: for a check mode that is available a JSON object, ``environment`` that the next launch with it would set and
+    ``command`` that it would start in the program's place; else ''.
+    """
+
     run: int
     name: str
     available: int
     reason: str
     remedy: str
+    sets: str = ""
     id: int = 0
 
 

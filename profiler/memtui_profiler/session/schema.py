@@ -80,7 +80,8 @@ CREATE TABLE memory_limit (                   -- a row whenever the tightest lim
 
 CREATE TABLE capability (                     -- what can work on this target, as found before a launch
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL, name TEXT NOT NULL,
-  available INTEGER NOT NULL, reason TEXT NOT NULL, remedy TEXT NOT NULL
+  available INTEGER NOT NULL, reason TEXT NOT NULL, remedy TEXT NOT NULL,
+  sets TEXT NOT NULL                          -- JSON: environment and command of the next launch with this check mode; or ''
 ) STRICT;
 
 CREATE TABLE event (

@@ -26,6 +26,8 @@ def launch_request(options: Launch, *, mode: str, inherit_stdin: bool) -> Launch
         inherit_stdin=inherit_stdin,
         no_guest=options.no_guest,
         force_guest=options.force_guest,
+        valgrind_args=options.valgrind_args,
+        suppressions=tuple(map(_file, options.suppressions)),
     )
 
 
@@ -52,6 +54,13 @@ def _folder(given: str | None) -> str:
         return os.getcwd()
     except FileNotFoundError as error:
         raise UserError("cannot start here", "this folder has been deleted", "cd to another, or give --cwd") from error
+
+
+def _file(given: str) -> str:
+    """A file of suppressions: valgrind would start nothing without it, and LeakSanitizer end the program."""
+    if not os.path.isfile(given):
+        raise usage_error(f"--suppressions {given}", "there is no such file", "give one that exists")
+    return os.path.abspath(given)
 
 
 def _library(given: str) -> str:

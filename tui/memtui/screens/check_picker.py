@@ -18,13 +18,14 @@ from memtui.screens.dialog import Dialog
 from memtui.state import SessionState
 from memtui.widgets.line import Part, Text
 from memtui_parsers.clean_text import clean
+from memtui_profiler.checkers import all_modes
 from memtui_profiler.checkers.base import ModeHelp
-from memtui_profiler.checkers.heapcheck import AS_IS_KNOBS, MODES, environment
+from memtui_profiler.checkers.heapcheck import AS_IS_KNOBS
 from memtui_profiler.request import format_rate
 from memtui_profiler.session.rows import CapabilityRow
 
-FIRST_LETTERS = {mode.name[0]: index for index, mode in reversed(list(enumerate(MODES)))}
-
+MODES = all_modes()
+DIGITS = "1234567890"
 
 WIDTHS = [(0, "-narrow"), (100, "-wide")]
 
@@ -35,13 +36,13 @@ class CheckPicker(Dialog[str]):
     DEFAULT_CSS = """
     CheckPicker > #box { width: 96; height: auto; max-height: 95%; padding: 1 2 0 2; }
     CheckPicker #columns { layout: horizontal; height: auto; max-height: 100%; }
-    CheckPicker #modes { width: 24; height: 8; }
+    CheckPicker #modes { width: 24; height: 11; }
     CheckPicker #explained { width: 1fr; height: auto; min-height: 8; max-height: 18; scrollbar-size-vertical: 1; }
     CheckPicker #environment { margin: 1 0 0 0; color: $muted; }
     CheckPicker.-narrow > #box { width: 100%; padding: 0 2; max-height: 100%; }
-    CheckPicker.-narrow #modes { height: 7; }
+    CheckPicker.-narrow #modes { height: 10; }
     CheckPicker.-narrow #columns { layout: vertical; }
-    CheckPicker.-narrow #explained { width: 1fr; min-height: 3; height: auto; max-height: 7; margin: 1 0 0 0; }
+    CheckPicker.-narrow #explained { width: 1fr; min-height: 3; height: auto; max-height: 6; margin: 1 0 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j,tab", "move(1)", "down", show=False),
@@ -103,7 +104,7 @@ class CheckPicker(Dialog[str]):
                 state = (f"{self.glyphs.thumb_pending} ", "$warn")
             name = f"{mode.name:<12}"
             lines.append(
-                Content.assemble((f"{mark} ", "$primary"), (f"{index + 1}  ", "bold $key"), state, (name, style))
+                Content.assemble((f"{mark} ", "$primary"), (f"{DIGITS[index]}  ", "bold $key"), state, (name, style))
             )
         return Content("\n").join(lines)
 
@@ -142,17 +143,26 @@ class CheckPicker(Dialog[str]):
         return parts
 
     def _environment_line(self) -> Content:
-        """Exactly what the next launch sets; the run's own number is in the folder's name."""
-        number = len(self._state.runs) + 1
-        wanted = environment(self.mode.name, self._state.run_folder(number), {})
+        """Exactly what the next launch sets, as the recorder worked it out; the run's own number is in the folder's name."""
+        row = self._capabilities.get(self.mode.name)
+        sets = json.loads(row.sets) if row is not None and row.sets else {}
+        wanted = {str(name): str(value) for name, value in sets.get("environment", {}).items()}
         if (rate := self._pending.wanted_rate) is not None:
             wanted["TCMALLOC_RELEASE_RATE"] = format_rate(rate)
-        if not wanted:
+        command = " ".join(map(str, sets.get("command", ())))
+        if not wanted and not command:
             return Content.styled("r sets nothing: HEAPCHECK is absent", "$muted")
-        parts: list[Part] = [("r sets  ", "$muted")]
+        parts: list[Part] = []
+        if command:
+            parts += [
+                ("r starts  ", "$muted"),
+                (clean(self.glyphs.plain(command), 600), "$strong"),
+                (" PROGRAM", "$muted"),
+            ]
         for index, (name, value) in enumerate(wanted.items()):
             parts += [
-                ("  " if index else ""),
+                ("  " if index else "\n" if command else ""),
+                ("" if index else "r sets  ", "$muted"),
                 (f"{name}=", "$muted"),
                 (clean(self.glyphs.plain(value), 200), "$strong"),
             ]
@@ -175,16 +185,17 @@ class CheckPicker(Dialog[str]):
 
     def on_key(self, event: events.Key) -> None:
         character = event.character or ""
-        if character.isdecimal() and 1 <= int(character) <= len(MODES):
+        if character and character in DIGITS[: len(MODES)]:
             event.stop()
-            self.action_light(int(character) - 1)
+            self.action_light(DIGITS.index(character))
         elif character == "R":
             event.stop()
             if self._blocked(self.mode) is None:
                 self.dismiss(self.Relaunch(self.mode.name))
-        elif character in FIRST_LETTERS:
+        elif found := [index for index, mode in enumerate(MODES) if mode.name.startswith(character or " ")]:
             event.stop()
-            self.action_light(FIRST_LETTERS[character])
+            # Two modes begin with the same letter: pressed again, it goes on to the next.
+            self.action_light(next((index for index in found if index > self._lit), found[0]))
 
     def on_click(self, event: events.Click) -> None:
         if event.widget is self._modes and event.y < len(MODES):
