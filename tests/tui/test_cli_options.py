@@ -132,9 +132,17 @@ def test_modes_of_a_launch(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["memcheck", "lsan", "profile"])
-def test_modes_that_are_not_there_yet(mode: str) -> None:
-    assert "does not have that mode yet" in refusal("--check", mode, "p").why
-    assert "does not have that mode yet" in refusal("check", "--check", mode, "p").why
+def test_checkers_that_are_not_gperftools_heap_checker_are_modes_too(mode: str) -> None:
+    assert launch("--check", mode, "./server").mode == mode
+
+
+def test_what_is_passed_on_to_a_checker() -> None:
+    command = launch(
+        "--valgrind-args", "--track-origins=yes '--suppressions=my file'", "--suppressions", "a", "./server"
+    )
+    assert command.valgrind_args == ("--track-origins=yes", "--suppressions=my file")
+    assert command.suppressions == ("a",)
+    assert "not closed" in refusal("--valgrind-args", "'x", "./server").why
 
 
 @pytest.mark.parametrize("name", LATER_COMMANDS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 _LAUNCHING = """\
   --check MODE         leak check: off, minimal, normal, strict, draconian,
-                       as-is, local, memcheck, lsan, profile  ({default})
+                       as-is, local, memcheck, lsan or profile
+                       ({default})
   --release-rate R     TCMALLOC_RELEASE_RATE, 0 to 10, decimals welcome
                        (without it nothing is set)
   --tcmalloc WHICH     auto, off, or a library's path
