@@ -35,6 +35,7 @@ async def opened(
     app = viewer(folder, Notebook() if live else None, ascii=ascii)
     async with app.run_test(size=size) as pilot:
         await eventually(pilot, lambda: any(pane.arrangement is not None for pane in app.query(LeakPane)), "leaks")
+        await eventually(pilot, lambda: len(summary(app)) > 40, "laid out")
         yield app, pilot
 
 
@@ -84,7 +85,7 @@ async def test_the_newest_is_shown_and_d_enter_says_what_has_come_since_the_one_
         await pilot.press("enter")
         await wait(pilot, app, lambda: comparing(app), "the comparison")
         assert summary(app).startswith("+577.2 KiB in 120 objects since 10:04:50 (run 2, live) · 43.2 MiB")
-        assert app.query_one(PaneStack).caption == "by stack · change▾"
+        await eventually(pilot, lambda: app.query_one(PaneStack).caption == "by stack · change▾", "the caption")
         listed = app.query_one(LeakList)
         assert listed.render_line(1).text.split()[:6] == ["▶", "1.3", "MiB", "412", "+907.2", "KiB"]
         assert "gone" in listed.render_line(6).text and "parse_peer" in listed.render_line(6).text
@@ -98,7 +99,7 @@ async def test_d_again_leaves_the_comparison_and_so_does_esc(recorded: Path) -> 
         assert rows(app)[0].startswith("▶   no comparison") and rows(app)[2].startswith("  ± 10:04:50")
         await pilot.press("enter")
         await wait(pilot, app, lambda: not comparing(app), "no comparison")
-        assert app.query_one(PaneStack).caption == "by stack · bytes▾"
+        await eventually(pilot, lambda: app.query_one(PaneStack).caption == "by stack · bytes▾", "the caption")
         await pilot.press("d", "enter")
         await wait(pilot, app, lambda: comparing(app), "the comparison")
         await pilot.press("plus", "1", "enter")
@@ -118,7 +119,8 @@ async def test_an_older_report_stays_while_newer_ones_come(tmp_path: Path, key: 
     async with opened(tmp_path) as (app, pilot):
         await pilot.press("1", "j", "d", key)
         await wait(pilot, app, lambda: "10:03:20" in summary(app), "the older report")
-        assert app.query_one(PaneStack).caption == "1 newer · by stack · bytes▾"
+        newer = "1 newer · by stack · bytes▾"
+        await eventually(pilot, lambda: app.query_one(PaneStack).caption == newer, "it is announced")
         writer = SessionWriter(tmp_path)
         several_reports.add_check(writer, THIRD_S, THIRD, 3)
         writer.close()
@@ -129,7 +131,7 @@ async def test_an_older_report_stays_while_newer_ones_come(tmp_path: Path, key: 
         assert "newer than the one that is shown" in sentence(app)
         await pilot.press(key)
         await wait(pilot, app, lambda: "10:05:50" in summary(app), "the newest")
-        assert app.query_one(PaneStack).caption == "by stack · bytes▾"
+        await eventually(pilot, lambda: app.query_one(PaneStack).caption == "by stack · bytes▾", "the caption")
 
 
 async def test_the_newest_is_followed_and_the_cursor_stays_on_its_leak(tmp_path: Path) -> None:
@@ -204,12 +206,13 @@ async def test_the_dialog_leaves_without_a_choice_and_takes_the_mouse(recorded: 
 async def test_snapshots_offer_their_growth(tmp_path: Path) -> None:
     async with opened(several_reports.two_snapshots(tmp_path)) as (app, pilot):
         assert summary(app).startswith("live at 10:04:50 · heap snapshot · run 2")
-        assert app.query_one(PaneStack).caption == "d growth since 10:03 · by stack · bytes▾"
+        whole = "d growth since 10:03 · by stack · bytes▾"
+        await eventually(pilot, lambda: app.query_one(PaneStack).caption == whole, "the caption")
         offered = "d growth since 10:03"
         await eventually(pilot, lambda: offered in app.query_one(TabBar).render().plain, "offered at 80 columns too")
         await pilot.press("d", "enter")
         await wait(pilot, app, lambda: comparing(app), "the growth")
-        assert app.query_one(PaneStack).caption == "by stack · change▾"
+        await eventually(pilot, lambda: app.query_one(PaneStack).caption == "by stack · change▾", "the caption")
 
 
 def test_a_tab_bar_keeps_the_first_words_of_what_the_pane_says() -> None:
