@@ -88,7 +88,11 @@ class Conversation:
     def guest(self) -> GuestThread:
         """The guest; made now if there is none. Raises UserError with the reason why there can be none."""
         if self._guest is None:
-            arrival = arrive(self.pid, self.image, self.memory, force=self._force)
+            try:
+                arrival = arrive(self.pid, self.image, self.memory, force=self._force)
+            except UserError:
+                self._image = None  # threads and stacks that come later are not in it
+                raise
             self._guest = arrival.guest
             self._on_arrival(arrival)
         return self._guest

@@ -71,7 +71,11 @@ def make_guest(pid: int, host: Host, libc: Libc, memory: ProcessMemory, fault: F
                 raise NotNowError("a signal is on its way to it")
             back = resumed(registers)
             frame = restoring_frame(back, thread.vector_state(), thread.signal_mask(), libc.restorer, host.top)
-            _write(memory, frame, host.stack[0], fault)
+            try:
+                _write(memory, frame, host.stack[0], fault)
+            except OSError as error:  # its stack may not grow any more
+                let_go(thread, registers, status)
+                raise NotNowError("there is no room on its stack") from error
             thread.set_registers(_calling(back, frame, libc))
             # Only now, when the frame that restores the mask is in place: the guest inherits this one.
             thread.set_signal_mask(GUEST_MASK)

@@ -9,6 +9,7 @@ import struct
 import time
 from dataclasses import dataclass
 
+from memtui_parsers.maps import parse_maps
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.ptrace import Registers
@@ -50,7 +51,8 @@ _SYSCALL = b"\x0f\x05"
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """``top``: the hijacked call's stack and frame go below this address, deep in the unused part of the thread's own stack.
+    """``top``: the hijacked call's stack and frame go below this address, deep in the unused part of the thread's own stack, or
+    below all of the main thread's, which then grows.
 
     ``stack`` is the address range that the thread's own stack pointer and thread pointer must lie in.
     """
@@ -111,6 +113,8 @@ def _best(pid: int, image: ProcessImage, memory: ProcessMemory, restorer: int) -
         stack = _own_stack(pid, tid, sleep, image)
         if stack is not None and _is_plain(sleep, stack, memory, restorer):
             top = _unused_below(sleep.stack, stack, memory)
+            if top is None and tid == pid and (grown := _below_all(pid, stack)) is not None:
+                stack, top = grown, grown[0] + CALL_BYTES + FRAME_BYTES
             if top is not None:
                 return Host(tid, sleep, switches, top, stack, tid == pid)
     return None
@@ -157,6 +161,18 @@ def _unused_below(pointer: int, stack: tuple[int, int], memory: ProcessMemory) -
     if held.startswith(MARK):
         held = held[top - stack[0] :]  # what an earlier call of ours left there
     return None if held.strip(b"\0") else top
+
+
+def _below_all(pid: int, stack: tuple[int, int]) -> tuple[int, int] | None:
+    """The main thread's stack with room below all that it ever reached: nobody's, and the kernel adds it on the first write."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as stream:
+            now = next((m for m in parse_maps(stream.read()) if m.path == "[stack]"), None)
+    except OSError:
+        return None
+    if now is None or now.end != stack[1]:
+        return None
+    return now.start - CALL_BYTES - FRAME_BYTES - _UNUSED_ABOVE_BYTES, now.end
 
 
 def is_on_its_own_stack(host: Host, registers: Registers) -> bool:
