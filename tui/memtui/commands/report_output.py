@@ -6,7 +6,6 @@ import sys
 from functools import lru_cache
 
 from memtui.charset import is_utf8, original_environment
-from memtui.difference_text import difference_lines
 from memtui.report_text import SourceOf, no_source, report_lines
 from memtui_parsers.values import LeakReport
 from memtui_profiler.session.reader import SessionReader
@@ -28,6 +27,9 @@ def write_difference(
     old: LeakReport, new: LeakReport, names: tuple[str, str], reader: SessionReader, *, ascii: bool | None = None
 ) -> None:
     """``names`` are what the reports are called. Raises OSError when stdout is gone."""
+    # For itself alone: each `check` imports this module.
+    from memtui.difference_text import difference_lines
+
     source = _source_of(reader)
     for line in difference_lines(old, new, names, source, ascii=ascii_only() if ascii is None else ascii):
         sys.stdout.write(f"{line}\n")
