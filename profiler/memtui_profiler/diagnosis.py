@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from memtui_profiler.diagnosis_heap import of_children, of_release, parts
+from memtui_profiler.diagnosis_heap import of_release, parts
 from memtui_profiler.diagnosis_leak import Growing, grows_too, in_use_of, of_in_use, of_levelled, of_rss_growth
+from memtui_profiler.diagnosis_outside import of_children
 from memtui_profiler.diagnosis_reports import growth_summary, of_end, of_report, summary_of
 from memtui_profiler.diagnosis_rss import of_rss
 from memtui_profiler.diagnosis_values import (

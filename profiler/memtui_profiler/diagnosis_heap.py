@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
+from memtui_profiler.diagnosis_outside import (
+    LEAST_BYTES,
+    OUTSIDE_OFF_SHARE,
+    OUTSIDE_ON_SHARE,
+    of_outside,
+    share_of,
+    without_allocator,
+)
 from memtui_profiler.diagnosis_values import Diagnosis, DiagnosisInput, Verdict
 from memtui_profiler.heap_balance import MEDIAN_S, Balance, freed_bytes, idle_s, persists, typical, unfreed_s
 from memtui_profiler.words import percent_words, size_words, span_words
 
-# Smaller ones are every program's: its libraries, its stacks, the allocator's first spans.
-LEAST_BYTES = 32 << 20
 HOLD_S = 10.0
 # In a process that allocates, free memory counts once nobody has needed it for so long.
 BUSY_HOLD_S = 30.0
 _ON_SHARE, _OFF_SHARE = 0.30, 0.22
-_OUTSIDE_ON_SHARE, _OUTSIDE_OFF_SHARE = 0.50, 0.42
 IDLE_S = 8.0
 RELEASE_NEWS_S = 120.0
 
@@ -42,7 +46,8 @@ class Part:
 def parts(facts: DiagnosisInput, looks: Sequence[Balance]) -> list[Part]:
     """Retention, fragmentation and what is outside the heap, where each is large; the largest first."""
     if not looks:
-        return _without_allocator(facts)
+        known = without_allocator(facts)
+        return [] if known is None else [Part(*known)]
     now, name = typical(looks), facts.allocator[-1].allocator
     whole = _whole(facts, now, name)
     found: list[Part] = []
@@ -52,8 +57,8 @@ def parts(facts: DiagnosisInput, looks: Sequence[Balance]) -> list[Part]:
         found.append(Part(_untold(facts, now, name, whole), now.free_at_most_bytes))
     if _large(looks, lambda b: b.cached_bytes):
         found.append(Part(_fragmentation(facts, now, whole), now.cached_bytes))
-    if _large(looks, lambda b: b.outside_bytes, _OUTSIDE_ON_SHARE, _OUTSIDE_OFF_SHARE):
-        found.append(Part(_outside(facts, now, name, whole), now.outside_bytes))
+    if _large(looks, lambda b: b.outside_bytes, OUTSIDE_ON_SHARE, OUTSIDE_OFF_SHARE):
+        found.append(Part(of_outside(facts, now, name, whole), now.outside_bytes))
     return sorted(found, key=lambda part: part.size_bytes, reverse=True)
 
 
@@ -74,27 +79,24 @@ def _large(
     )
 
 
-def _share(size_bytes: int, now: Balance) -> str:
-    return percent_words(min(1.0, size_bytes / max(1, now.rss_bytes)))
-
-
 def _retention(
     facts: DiagnosisInput, looks: Sequence[Balance], now: Balance, name: str, whole: tuple[str, ...]
 ) -> Diagnosis:
     over = facts.end is not None
-    share = f"{_share(now.free_bytes, now)} of RSS {'was' if over else 'is'} free memory"
+    share = f"{share_of(now.free_bytes, now)} of RSS {'was' if over else 'is'} free memory"
     kept = f"{share} {name} {'kept' if over else 'keeps'}"
     rate, still_s, unfreed = facts.allocator[-1].release_rate, idle_s(looks), unfreed_s(looks)
+    helps = "no rate could help" if over else "no rate helps"
     if rate is None:
-        why = "" if over else "; only asking for it gives it back"
-    elif max(still_s, unfreed) >= IDLE_S:
-        what = "nothing" if still_s >= IDLE_S else "no pages"
-        for_s = span_words(still_s if still_s >= IDLE_S else unfreed)
-        why = f"; {what} freed for {for_s}: no rate {'could return' if over else 'returns'} it"
+        why, brief = "" if over else "; only a release returns it", ""
+    elif still_s >= IDLE_S:
+        why, brief = f"; no frees for {span_words(still_s)}: {helps}", "; no frees"
+    elif unfreed >= IDLE_S:
+        why, brief = f"; no pages freed: {helps}", "; no pages freed"
     elif rate == 0:
-        why = "; rate 0 returns none of it"
+        why, brief = "; rate 0 returns nothing", "; rate 0"
     else:
-        why = f"; rate {rate:g} returns {rate / 10:g} % of what is freed"
+        why, brief = f"; rate {rate:g} returns {rate / 10:g} % of frees", f"; rate {rate:g}"
     key, words = _release(facts, f"returns ~{size_words(now.free_bytes)}")
     return Diagnosis(
         Verdict.RETENTION,
@@ -102,7 +104,7 @@ def _retention(
         key,
         words,
         (*_retention_evidence(facts, looks, now, name, rate), *whole),
-        (kept, share, f"{size_words(now.free_bytes)} kept free"),
+        (kept + brief, kept, share, f"{size_words(now.free_bytes)} kept free"),
     )
 
 
@@ -118,6 +120,8 @@ def _retention_evidence(
     said = [f"whole pages that {name} holds free: {size_words(now.free_bytes)} of {size_words(now.rss_bytes)} RSS"]
     if least >= LEAST_BYTES:
         said.append(f"{size_words(least)} of it were free at each of {len(looks)} looks in {span_words(since_s)}")
+    if (unfreed := unfreed_s(looks)) >= IDLE_S:
+        said.append(f"for {span_words(unfreed)} hardly a page was freed: free memory was taken or left, none was added")
     if rate is not None:
         freed = freed_bytes(looks)
         said.append(
@@ -146,8 +150,8 @@ def _released_since(facts: DiagnosisInput) -> bool:
 def _untold(facts: DiagnosisInput, now: Balance, name: str, whole: tuple[str, ...]) -> Diagnosis:
     """Free memory that may or may not be resident: how much a release gives can be bounded only."""
     counts = f"{name} counts {size_words(now.free_counted_bytes)} free"
-    sentence = f"{counts}, but {size_words(now.missing_bytes)} of its memory is not resident"
-    key, words = _release(facts, f"returns {size_words(now.free_at_most_bytes)} at most")
+    sentence = f"{counts}; {size_words(now.missing_bytes)} of its memory is not resident"
+    key, words = _release(facts, f"returns up to {size_words(now.free_at_most_bytes)}")
     evidence = (
         f"resident of the {size_words(now.free_counted_bytes)} free: "
         f"{size_words(now.free_bytes)} at least, {size_words(now.free_at_most_bytes)} at the most",
@@ -162,7 +166,7 @@ def _fragmentation(facts: DiagnosisInput, now: Balance, whole: tuple[str, ...]) 
     threads = now.thread_bytes > now.central_bytes + now.transfer_bytes
     where = "in the threads' caches" if threads else "on partly used pages"
     over = facts.end is not None
-    share = f"{_share(now.cached_bytes, now)} of RSS {'was' if over else 'is'} free objects {where}"
+    share = f"{share_of(now.cached_bytes, now)} of RSS {'was' if over else 'is'} free objects {where}"
     sentence = f"{share}: no release {'could return' if over else 'returns'} it"
     evidence = [
         f"free objects: {size_words(now.central_bytes)} in the central lists, {size_words(now.transfer_bytes)} in the "
@@ -187,83 +191,6 @@ def _fragmentation(facts: DiagnosisInput, now: Balance, whole: tuple[str, ...]) 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Outside:
-    file_bytes: int
-    shmem_bytes: int
-    unknown_bytes: int
-    threads: int | None
-
-    def largest(self) -> tuple[int, str, str]:
-        """How much, what it is in a sentence, and in fewer words."""
-        return max(
-            (self.file_bytes, "mapped files", "files"),
-            (self.shmem_bytes, "shared memory", "shared memory"),
-            (self.unknown_bytes, "stacks, mmap or another allocator", "stacks or mmap"),
-        )
-
-
-def _split(facts: DiagnosisInput, shared_bytes: int, unknown_bytes: int) -> _Outside | None:
-    """What is outside by kind, medians of the last seconds; None where /proc/PID/status was not read."""
-    recent = [row for row in facts.details if row.at_s >= facts.at_s[-1] - MEDIAN_S and row.shmem_bytes is not None]
-    if not recent:
-        return None
-    shmem = min(shared_bytes, int(median(row.shmem_bytes or 0 for row in recent)))
-    return _Outside(shared_bytes - shmem, shmem, unknown_bytes, recent[-1].threads)
-
-
-def _outside(facts: DiagnosisInput, now: Balance, name: str, whole: tuple[str, ...]) -> Diagnosis:
-    was = "was" if facts.end is not None else "is"
-    share = f"{_share(now.outside_bytes, now)} of RSS {was} outside {name}"
-    split = _split(facts, now.shared_bytes, now.unknown_bytes)
-    if split is None:
-        shared = now.shared_bytes >= now.unknown_bytes
-        size, kind = max(now.shared_bytes, now.unknown_bytes), "files or shared memory" if shared else "stacks or mmap"
-        return Diagnosis(Verdict.OUTSIDE, f"{share}: {size_words(size)} of {kind}", evidence=whole, shorter=(share,))
-    size, kind, brief = split.largest()
-    return Diagnosis(
-        Verdict.OUTSIDE,
-        f"{share}: {size_words(size)} of {kind}",
-        evidence=(*_outside_evidence(split), *whole),
-        shorter=(f"{size_words(size)} of RSS {was} {brief}", f"{size_words(size)} {brief}"),
-    )
-
-
-def _outside_evidence(split: _Outside) -> tuple[str, ...]:
-    threads = "" if split.threads is None else f"; it has {split.threads} threads"
-    return (
-        f"mapped files {size_words(split.file_bytes)}: code, libraries, data; the kernel takes clean pages back when it must",
-        f"shared memory {size_words(split.shmem_bytes)}: tmpfs, memfd, System V, shared anonymous mappings",
-        f"anonymous memory that malloc does not know {size_words(split.unknown_bytes)}: stacks, mmap, "
-        f"another allocator{threads}",
-    )
-
-
-def _without_allocator(facts: DiagnosisInput) -> list[Part]:
-    """Files and shared memory are no heap, whoever allocates; of the rest nothing is known."""
-    recent = [
-        (row.rss_bytes, row.file_bytes or 0, row.shmem_bytes)
-        for row in facts.details
-        if row.shmem_bytes is not None and row.at_s >= facts.at_s[-1] - MEDIAN_S
-    ]
-    if len(recent) < 5 or facts.allocator:
-        return []
-    if any(file + shmem < max(LEAST_BYTES, _OUTSIDE_ON_SHARE * rss) for rss, file, shmem in recent):
-        return []
-    rss, file, shmem = (int(median(figures)) for figures in zip(*recent, strict=True))
-    was = "was" if facts.end is not None else "is"
-    size, kind = max((file, "mapped files"), (shmem, "shared memory"))
-    share = f"{percent_words(min(1.0, (file + shmem) / max(1, rss)))} of RSS {was} no heap"
-    split = _Outside(file, shmem, 0, facts.details[-1].threads)
-    diagnosis = Diagnosis(
-        Verdict.OUTSIDE,
-        f"{share}: {size_words(size)} of {kind}",
-        evidence=_outside_evidence(split)[:2],
-        shorter=(f"{size_words(size)} of RSS {was} {kind}", f"{size_words(size)} {kind}"),
-    )
-    return [Part(diagnosis, file + shmem)]
-
-
 def _whole(facts: DiagnosisInput, now: Balance, name: str) -> tuple[str, ...]:
     sizes = (
         ("in use", now.in_use_bytes),
@@ -276,24 +203,6 @@ def _whole(facts: DiagnosisInput, now: Balance, name: str) -> tuple[str, ...]:
         f"RSS {size_words(now.rss_bytes)} (medians of the last {MEDIAN_S:.0f} s); {name} counts {counted}; "
         f"outside it {size_words(now.outside_bytes)}",
     )
-
-
-def of_children(facts: DiagnosisInput) -> Diagnosis | None:
-    """Where the processes below this one hold more than it does."""
-    recent = [row for row in facts.details if row.at_s >= facts.at_s[-1] - MEDIAN_S and row.descendants_rss_bytes]
-    if len(recent) < MEDIAN_S / 2 or facts.end is not None:
-        return None
-    if any((row.descendants_rss_bytes or 0) < max(row.rss_bytes, LEAST_BYTES) for row in recent):
-        return None
-    below, own = int(median(row.descendants_rss_bytes or 0 for row in recent)), int(median(r.rss_bytes for r in recent))
-    count = recent[-1].descendants or 0
-    who = "1 process below it holds" if count == 1 else f"{count} processes below it hold"
-    sentence = f"{who} {size_words(below)}, this one {size_words(own)}: attach to the largest"
-    evidence = (
-        f"the RSS of all descendants adds up to {size_words(below)}; pages that they share are counted for each",
-        "everything else on this screen is of the one process memtui follows",
-    )
-    return Diagnosis(Verdict.CHILDREN, sentence, evidence=evidence, shorter=(f"{who} {size_words(below)}",))
 
 
 def of_release(facts: DiagnosisInput) -> Diagnosis | None:

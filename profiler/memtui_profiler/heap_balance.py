@@ -73,21 +73,24 @@ def balances(facts: DiagnosisInput) -> list[Balance]:
         if abs(facts.at_s[place] - look.at_s) > _APART_S:
             continue
         rss, anon = facts.rss_bytes[place], facts.anon_bytes[place]
-        cached = look.central_bytes + look.transfer_bytes + look.thread_bytes
-        counted = look.in_use_bytes + look.free_bytes + cached + look.metadata_bytes
+        in_use, free, metadata = max(0, look.in_use_bytes), max(0, look.free_bytes), max(0, look.metadata_bytes)
+        central, transfer = max(0, look.central_bytes), max(0, look.transfer_bytes)
+        thread = max(0, look.thread_bytes)
+        cached = central + transfer + thread
+        counted = in_use + free + cached + metadata
         missing = max(0, counted - anon)
         balance = Balance(
             at_s=look.at_s,
             rss_bytes=rss,
-            in_use_bytes=look.in_use_bytes,
-            free_bytes=max(0, look.free_bytes - missing),
-            free_at_most_bytes=min(look.free_bytes, anon),
-            free_counted_bytes=look.free_bytes,
+            in_use_bytes=in_use,
+            free_bytes=max(0, free - missing),
+            free_at_most_bytes=min(free, anon),
+            free_counted_bytes=free,
             cached_bytes=min(cached, anon),
-            central_bytes=look.central_bytes,
-            transfer_bytes=look.transfer_bytes,
-            thread_bytes=look.thread_bytes,
-            metadata_bytes=look.metadata_bytes,
+            central_bytes=central,
+            transfer_bytes=transfer,
+            thread_bytes=thread,
+            metadata_bytes=metadata,
             shared_bytes=max(0, rss - anon),
             unknown_bytes=max(0, anon - counted),
             missing_bytes=missing,
@@ -152,24 +155,26 @@ def persists(
     """Whether a part of RSS is large, and has been at each look for a while: a share that swings by is none.
 
     It has to be larger to become so (``on_share``, for ``hold_s`` in an idle process and ``busy_hold_s`` in one that
-    allocates) than to stay so (``off_share``), so that two looks do not differ for nothing.
+    allocates) than to stay so (``off_share``), so that two looks do not differ for nothing. What came and went before, and
+    not because it was given back, has to stay for twice as long as it did then.
     """
-    on = False
-    for place in range(MEDIAN_LOOKS - 1, len(looks)):
-        if on:
-            recent = _last(looks, place, hold_s)
-            on = not any(part(b) < max(off_share * b.rss_bytes, 0.75 * least_bytes) for b in recent)
+    on, since, longest_s = False, -1, 0.0
+    for place, look in enumerate(looks):
+        share, least = (off_share, 0.75 * least_bytes) if on else (on_share, least_bytes)
+        if part(look) >= max(share * look.rss_bytes, least):
+            since = place if since < 0 else since
+        elif since >= 0:
+            stayed_s = looks[place - 1].at_s - looks[since].at_s
+            given_back = look.released_bytes - looks[place - 1].released_bytes >= least_bytes
+            on, since, longest_s = False, -1, longest_s if given_back else max(longest_s, stayed_s)
+        if on or since < 0 or place < MEDIAN_LOOKS - 1:
             continue
-        if part(looks[place]) < max(on_share * looks[place].rss_bytes, least_bytes):
-            continue
-        spacing_s = (looks[place].at_s - looks[place - MEDIAN_LOOKS + 1].at_s) / (MEDIAN_LOOKS - 1)
+        spacing_s = (look.at_s - looks[place - MEDIAN_LOOKS + 1].at_s) / (MEDIAN_LOOKS - 1)
         needed_s = max(hold_s, _HOLD_LOOKS * spacing_s)
         recent = _last(looks, place, needed_s)
         if idle_s(recent) < recent[-1].at_s - recent[0].at_s:
             needed_s = max(busy_hold_s, _BUSY_LOOKS * spacing_s)
-            recent = _last(looks, place, needed_s)
-        known = recent[-1].at_s - recent[0].at_s >= needed_s - 1.5 * spacing_s
-        on = known and all(part(b) >= max(on_share * b.rss_bytes, least_bytes) for b in recent)
+        on = look.at_s - looks[since].at_s >= max(needed_s, 2 * longest_s) - 1.5 * spacing_s
     return on
 
 

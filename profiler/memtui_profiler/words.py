@@ -29,9 +29,8 @@ def span_words(seconds: float) -> str:
 
 def percent_words(share: float) -> str:
     """A share of 0 to 1 in a sentence: ``68 %``; something is never written as nothing."""
-    if 0 < share < 0.005:
-        return "<1 %"
-    return f"{100 * share:.0f} %"
+    text = f"{100 * share:.0f} %"
+    return "<1 %" if share > 0 and text == "0 %" else text
 
 
 def short_function(name: str, columns: int = 32) -> str:

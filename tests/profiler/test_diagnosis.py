@@ -7,8 +7,16 @@ from dataclasses import replace
 import pytest
 
 from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
-from memtui_profiler.diagnosis import DiagnosisInput, ReportSummary, Verdict, diagnose, summary_of
-from memtui_profiler.words import size_words
+from memtui_profiler.diagnosis import (
+    DiagnosisInput,
+    GrowthSummary,
+    ReportSummary,
+    Verdict,
+    diagnose,
+    growth_summary,
+    summary_of,
+)
+from memtui_profiler.words import percent_words, short_function, size_words, span_words
 
 MIB = 1 << 20
 TIMES = tuple(n / 2 for n in range(241))
@@ -157,6 +165,88 @@ def test_a_report_in_short_names_the_programs_first_frame() -> None:
         2, "draconian", ReportStatus.COMPLETE, 190, 3, 90, "parse()", "peer.cpp:19", LeakKind.NOT_FREED
     )
     assert summary_of(replace(report, leaks=(runtime,)), 2).top_function == ""
+
+
+PROGRAM, LIBC = Module("/srv/rpc_server"), Module("/usr/lib/libc.so.6")
+
+
+def leak(name: str, size_bytes: int, objects: int, kind: LeakKind = LeakKind.UNREACHABLE) -> LeakRecord:
+    frames = (
+        Frame(1, LIBC, function="malloc"),
+        Frame(hash(name) & 0xFFFF, PROGRAM, function=name, file="/s/a.cpp", line=7),
+    )
+    return LeakRecord(name if name else "unnamed", size_bytes, objects, kind, frames[: 2 if name else 1])
+
+
+def checked(*leaks: LeakRecord, **more: object) -> LeakReport:
+    total, objects = sum(one.size_bytes for one in leaks), sum(one.objects for one in leaks)
+    report = LeakReport(
+        "heapcheck", "normal", ReportStatus.COMPLETE, pid=7, total_bytes=total, total_objects=objects, leaks=leaks
+    )
+    return replace(report, **more)  # type: ignore[arg-type]
+
+
+def test_growth_between_two_reports_names_the_stack_that_grew_most() -> None:
+    old = checked(leak("parse()", 900, 9), leak("open()", 100, 1), leak("gone()", 5000, 5))
+    new = checked(leak("parse()", 950, 10), leak("open()", 400, 4), leak("fresh()", 50, 1))
+    assert growth_summary(old, new, 60.0) == GrowthSummary(LeakKind.UNREACHABLE, 400, 300, 3, "open()", "a.cpp:7", 60.0)
+    assert growth_summary(old, new).share == 0.75  # type: ignore[union-attr]
+
+
+def test_growth_without_a_name_is_counted_and_not_called_anything() -> None:
+    grown = growth_summary(checked(leak("", 10, 1)), checked(leak("", 900, 2), leak("open()", 90, 1)))
+    assert grown == GrowthSummary(LeakKind.UNREACHABLE, 980, 90, 1, "open()", "a.cpp:7")
+    assert growth_summary(checked(), checked(leak("", 900, 2))) == GrowthSummary(LeakKind.UNREACHABLE, 900)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "draconian"},
+        {"checker": "memcheck"},
+        {"pid": 8},
+        {"status": ReportStatus.TRUNCATED},
+        {"status": ReportStatus.NOT_RUN},
+    ],
+)
+def test_what_cannot_be_compared_is_no_growth(change: dict[str, object]) -> None:
+    old, new = checked(leak("open()", 1, 1)), checked(leak("open()", 2, 2))
+    assert growth_summary(old, new) is not None
+    assert growth_summary(replace(old, **change), new) is None  # type: ignore[arg-type]
+    assert growth_summary(old, replace(new, **change)) is None  # type: ignore[arg-type]
+
+
+def test_nothing_more_is_no_growth() -> None:
+    old = checked(leak("open()", 900, 9))
+    assert growth_summary(old, old) is None
+    assert growth_summary(old, checked(leak("open()", 800, 8))) is None
+    assert growth_summary(old, checked()) is None
+
+
+def test_names_in_few_columns() -> None:
+    assert short_function("main") == "main"
+    assert short_function("std::map<int, std::function<void ()> >::find(int const&) const") == (
+        "std::map<int, std::function<voi…"
+    )
+    assert short_function("open_session_with_a_very_long_name(Conn&, int)") == "open_session_with_a_very_long_n…"
+    assert short_function("open_session(std::vector<std::pair<int, int> > const&)") == "open_session"
+    assert short_function("(anonymous namespace)::handle(int, int, int, int)") == "(anonymous namespace)::handle"
+    assert short_function("operator()(std::vector<std::pair<int, int> > const&)") == "operator()"
+    assert len(short_function("x" * 5000)) == 32
+
+
+def test_spans_and_shares_in_sentences() -> None:
+    assert [span_words(s) for s in (0.4, 15, 119.4, 120, 600, 7100, 7200, 360000)] == [
+        "0 s",
+        "15 s",
+        "119 s",
+        "2 min",
+        "10 min",
+        "118 min",
+        "2 h",
+        "100 h",
+    ]
+    assert [percent_words(s) for s in (0.0, 0.001, 0.005, 0.5, 1.0)] == ["0 %", "<1 %", "<1 %", "50 %", "100 %"]
 
 
 def test_sizes_in_sentences() -> None:

@@ -52,7 +52,7 @@ SHAPES = {
     "leak_slow_after_retention": Shape(
         {Verdict.RETENTION: 55, Verdict.LEAK: 90},
         {
-            Verdict.RETENTION: r"8\d % of RSS is free memory tcmalloc keeps; no pages freed for \d+ (s|min): no rate",
+            Verdict.RETENTION: r"8\d % of RSS is free memory tcmalloc keeps; no pages freed: no rate helps",
             Verdict.LEAK: r"in use grows 0\.4 MiB/s",
         },
         "x",
@@ -60,12 +60,12 @@ SHAPES = {
     ),
     "retention_idle": Shape(
         {Verdict.RETENTION: 25},
-        {Verdict.RETENTION: r"9\d % of RSS is free memory tcmalloc keeps; nothing freed for \d+ s: no rate returns it"},
+        {Verdict.RETENTION: r"9\d % of RSS is free memory tcmalloc keeps; no frees for \d+ s: no rate helps"},
         "x",
     ),
     "retention_frees": Shape(
         {Verdict.RETENTION: 40},
-        {Verdict.RETENTION: r"9\d % of RSS is free memory tcmalloc keeps; rate 1 returns 0\.1 % of what is freed"},
+        {Verdict.RETENTION: r"9\d % of RSS is free memory tcmalloc keeps; rate 1 returns 0\.1 % of frees"},
         "x",
     ),
     "retention_reused": Shape({}, {}, at_the_end=(Verdict.LEVEL,)),
@@ -94,7 +94,7 @@ SHAPES = {
     "falling": Shape({Verdict.FALLING: 21}, {Verdict.FALLING: r"-2\.0 MiB/s over \d+ s"}),
     "untouched": Shape(
         {Verdict.CANNOT_TELL: 15},
-        {Verdict.CANNOT_TELL: r"tcmalloc counts 150\.\d MiB free, but 399\.\d MiB of its memory is not resident"},
+        {Verdict.CANNOT_TELL: r"tcmalloc counts 150\.\d MiB free; 399\.\d MiB of its memory is not resident"},
         "x",
     ),
     "children": Shape(
