@@ -318,8 +318,8 @@ async def test_an_attached_process_is_neither_stopped_nor_launched(tmp_path: Pat
         assert "stop it" not in shown and "leave it running" in shown
         await pilot.press("enter")
         await pilot.pause()
-    assert app.return_value == "left"
-    assert notebook.sent[-1] == ("leave", {})
+    assert app.return_value == "let go"
+    assert notebook.sent[-2:] == [("detach", {}), ("leave", {})]
 
 
 async def test_on_exit_stop_does_not_stop_what_was_only_attached(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 import textual
 from textual.pilot import Pilot
 
-from memtui.app import MemtuiApp
+from memtui.app import POLL_S, MemtuiApp
 from memtui.leaks.pane import LeakPane
+from memtui.widgets.tab_bar import TabBar
 from memtui_profiler.session.rows import GuestRow
 from tests.fixtures.heap_story import STORY_END_S, heap_story
 from tests.fixtures.screens import Notebook, eventually, viewer
@@ -63,9 +64,27 @@ def after(*keys: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
             await pilot.press(key)
         await pilot.pause()
         await eventually(pilot, lambda: not app.query_one(LeakPane).busy, "the leaks are in order")
-        await pilot.pause()
+
+        def captioned() -> bool:
+            panes, bar = app.main.panes, app.main.query_one(TabBar)
+            named = panes.active != "leaks" or app.main.query_one(LeakPane).has_class("-empty") or panes.caption
+            return bool(named) and panes.caption.split(" · ")[0] in bar.render().plain
+
+        await eventually(pilot, captioned, "what the pane says of itself")
+        await still(pilot)
 
     return run
+
+
+async def still(pilot: Pilot[Any]) -> None:
+    """Until two looks of the application at its session have changed nothing on the screen."""
+    drawn: list[str] = []
+
+    def unchanged() -> bool:
+        drawn.append(pilot.app.export_screenshot())
+        return len(drawn) > 2 and drawn[-3] == drawn[-2] == drawn[-1]
+
+    await eventually(pilot, unchanged, "the screen stands still", every_s=1.2 * POLL_S)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])

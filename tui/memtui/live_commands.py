@@ -5,8 +5,7 @@ An answer only says that it is done; what was done stands in the session's event
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from memtui.commander import Commander
 from memtui.state import SessionState
@@ -15,8 +14,7 @@ from memtui_profiler.events import EventKind
 from memtui_profiler.session.rows import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """``kinds``: the events that tell its outcome. ``waiting``: the sentence while it is under way; ``word`` names the outcome."""
 
     name: str
@@ -62,11 +60,13 @@ BEFORE_FIRST_CHECK = StatusLine(
 EVENT_COMES_WITHIN_S = 5.0
 
 
-@dataclass(slots=True)
 class _Sent:
-    at_s: float
-    after_event: int
-    answered_s: float | None = None
+    __slots__ = ("after_event", "answered_s", "at_s")
+
+    def __init__(self, at_s: float, after_event: int) -> None:
+        self.at_s = at_s
+        self.after_event = after_event
+        self.answered_s: float | None = None
 
 
 class LiveCommands:

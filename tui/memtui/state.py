@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from memtui import figures
 from memtui.heap.state import HeapState
@@ -34,8 +34,7 @@ class Identity:
     attached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RateChange:
+class RateChange(NamedTuple):
     """The release rate of a process that runs was changed: by memtui, or by somebody else."""
 
     at_s: float
@@ -43,8 +42,7 @@ class RateChange:
     by_memtui: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RateRead:
+class RateRead(NamedTuple):
     """The rate as the process has it. ``how`` it came to that: 'live' (memtui set it), 'outside', '' (as it was started)."""
 
     rate: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memtui.keymap import KEYS
 from memtui.state import SessionState
@@ -14,8 +14,7 @@ _KEYS = {key.id: key for key in KEYS}
 _MORE = {"stop": "stop…"}
 
 
-@dataclass(frozen=True, slots=True)
-class Button:
+class Button(NamedTuple):
     """``able`` False: it exists, but cannot work on this process as things are; pressed all the same it says why."""
 
     id: str

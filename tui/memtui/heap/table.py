@@ -19,6 +19,8 @@ _ALL_BUT_NAME_BAR_AND_NOTE = BYTES_COLUMNS + 1 + SHARE_COLUMNS + CHANGE_COLUMNS
 _SHORTEST_BAR, _WIDEST_BAR = 4, 40
 # A note and the two columns before it, where there is room for the long words and where there is not.
 _LONG_NOTE, _NOTE = 18, 15
+# Less than this is not worth a release.
+_WORTH_A_RELEASE_BYTES = 1 << 20
 # A change of less than this share of RSS is the unrest of any process.
 _WORTH_A_COLOUR = 0.01
 
@@ -47,7 +49,7 @@ def heading(shown: Breakdown, width: int) -> Content:
 
 def rows(shown: Breakdown, width: int, glyphs: Glyphs, *, textured: bool, running: bool) -> list[Content]:
     """One row for each part. ``running``: x can act on it."""
-    notes = _notes([part.role for part in shown.parts], _bar_and_note(shown, width)[1] == _LONG_NOTE, running, glyphs)
+    notes = _notes(shown.parts, _bar_and_note(shown, width)[1] == _LONG_NOTE, running, glyphs)
     return [_row(part, note, shown, width, glyphs, textured) for part, note in zip(shown.parts, notes, strict=True)]
 
 
@@ -79,9 +81,9 @@ def _change(part: Part, rss_bytes: int) -> Content:
     return Content.styled(text, "$warn" if part.change_bytes > 0 else "$good")
 
 
-def _notes(roles: list[Role], long: bool, running: bool, glyphs: Glyphs) -> list[Content]:
+def _notes(parts: tuple[Part, ...], long: bool, running: bool, glyphs: Glyphs) -> list[Content]:
     """What can be said of each part: which a release gives back, and that the caches are fragmentation, bracketed."""
-    cached = [n for n, role in enumerate(roles) if role is Role.CACHED]
+    cached = [n for n, part in enumerate(parts) if part.role is Role.CACHED]
     first, *others = (
         ("fragmentation:", "on partly used", "pages") if long else ("fragmented:", "on partly", "used pages")
     )
@@ -90,11 +92,11 @@ def _notes(roles: list[Role], long: bool, running: bool, glyphs: Glyphs) -> list
         2: [f"╮ {first}", "╯ partly used"],
         3: [f"╮ {first}", f"│ {others[0]}", f"╯ {others[1]}"],
     }.get(len(cached), [])
-    notes = [Content("")] * len(roles)
+    notes = [Content("")] * len(parts)
     for n, text in zip(cached, words, strict=False):
         notes[n] = Content.styled(glyphs.plain(text), "$muted")
-    for n, role in enumerate(roles):
-        if role is Role.FREE:
+    for n, part in enumerate(parts):
+        if part.role is Role.FREE and part.size_bytes >= _WORTH_A_RELEASE_BYTES:
             key = Content.assemble(("x", "bold $key"), (" returns it", "$muted"))
             notes[n] = key if running else Content.styled("returnable", "$muted")
     return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.content import Content
 
@@ -27,8 +27,7 @@ BRIEF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """``buttons_row``: the row of ``below`` where the first two buttons stand; the row before names what is pending."""
 
     above: Content
