@@ -7,7 +7,7 @@ is set to (FACTS.md, "What the release rate really does").
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memtui_profiler.diagnosis_outside import (
     LEAST_BYTES,
@@ -35,8 +35,7 @@ _RELEASES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A part of RSS that is worth a line, and how large it is."""
 
     diagnosis: Diagnosis

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from memtui_profiler.diagnosis_reports import growth_evidence
 from memtui_profiler.diagnosis_rss import level_part, rise_before, signed_words
@@ -26,16 +27,14 @@ _MOST = 0.5
 _USED_SPAN_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class InUse:
+class InUse(NamedTuple):
     """What was in use, as far back as is known."""
 
     at_s: Sequence[float]
     sizes: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Growing:
+class Growing(NamedTuple):
     """``grown_bytes``: how much memory this is about so far. ``part``: what is said of the part that grows where it is large."""
 
     diagnosis: Diagnosis

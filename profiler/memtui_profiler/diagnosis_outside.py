@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from memtui_profiler.diagnosis_values import Diagnosis, DiagnosisInput, Verdict
 from memtui_profiler.heap_balance import MEDIAN_S, Balance
@@ -18,8 +18,7 @@ def share_of(size_bytes: int, now: Balance) -> str:
     return percent_words(min(1.0, size_bytes / max(1, now.rss_bytes)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Outside:
+class _Outside(NamedTuple):
     file_bytes: int
     shmem_bytes: int
     unknown_bytes: int

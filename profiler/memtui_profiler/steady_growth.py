@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memtui_profiler.trend import Trend, looks_before, pace, recent_trend, trend_of
 
@@ -26,8 +26,7 @@ _STILL_STEADY = 0.6
 _REMEMBERED_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """``trend`` is sure and upward. It has gone on for ``lasts_s`` at least, by about ``grown_bytes``.
 
     ``floors`` are the lowest points of the last stretches of ``stretch_s`` each, oldest first; ``early`` and ``late`` the slopes
