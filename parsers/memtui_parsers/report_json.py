@@ -5,23 +5,19 @@ Addresses are hex strings, what is not known is null. Fields may be added, never
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from memtui_parsers.errors import ParseError
 from memtui_parsers.report_diff import ReportDifference
-from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
-
-SCHEMA = "memtui-report/1"
-MAX_ADDRESS = (1 << 64) - 1
-
-T = TypeVar("T")
+from memtui_parsers.report_json_reader import SCHEMA, read_whole_report
+from memtui_parsers.values import CheckerError, Frame, LeakRecord, LeakReport
 
 
 def to_json(report: LeakReport, version: str) -> str:
     """``version`` is memtui's own. A line for each frame, for people and for diff; text beyond ASCII stays readable."""
-    return _document(report.leaks, _head(report, version), lambda _: {})
+    return _document(report, _head(report, version), lambda _: {})
 
 
 def difference_to_json(difference: ReportDifference, version: str) -> str:
@@ -41,10 +37,10 @@ def difference_to_json(difference: ReportDifference, version: str) -> str:
         of = difference.deltas[index]
         return {"delta": {"bytes": of.delta_bytes, "objects": of.delta_objects, "state": of.change.value}}
 
-    return _document(difference.joined().leaks, head, delta)
+    return _document(difference.joined(), head, delta)
 
 
-def _document(leaks: Sequence[LeakRecord], head: Mapping[str, Any], more: Callable[[int], dict[str, Any]]) -> str:
+def _document(report: LeakReport, head: Mapping[str, Any], more: Callable[[int], dict[str, Any]]) -> str:
     """``more``: what else is known of the leak with that index."""
     frames: dict[int, str] = {}
 
@@ -55,29 +51,30 @@ def _document(leaks: Sequence[LeakRecord], head: Mapping[str, Any], more: Callab
             written = frames[id(of)] = "\n        " + _dumps(_frame(of))
         return written
 
+    def stack(of: Sequence[Frame]) -> str:
+        return '"stack": [' + ",".join([frame(f) for f in of]) + "]"
+
     def leak(index: int, of: LeakRecord) -> str:
         fields = {"id": of.leak_id, "bytes": of.size_bytes, "objects": of.objects, "kind": of.kind.value, **more(index)}
-        stack = ",".join([frame(f) for f in of.stack])
-        return f'\n    {_dumps(fields)[:-1]}, "stack": [{stack}]}}'
+        return f"\n    {_dumps(fields)[:-1]}, {stack(of.stack)}}}"
+
+    def error(of: CheckerError) -> str:
+        fields = {"kind": of.kind, "what": of.what, "count": of.count}
+        details = ",".join(f'\n      {{"what": {_dumps(d.what)}, {stack(d.stack)}}}' for d in of.details)
+        return f'\n    {_dumps(fields)[:-1]}, {stack(of.stack)}, "details": [{details}]}}'
 
     lines = ",\n".join(f"  {_dumps(key)}: {_dumps(value)}" for key, value in head.items())
-    listed = ",".join(leak(index, of) for index, of in enumerate(leaks))
-    text = f'{{\n{lines},\n  "leaks": [{listed}]\n}}\n'
+    leaks = ",".join(leak(index, of) for index, of in enumerate(report.leaks))
+    errors = ",".join(map(error, report.errors))
+    text = f'{{\n{lines},\n  "leaks": [{leaks}],\n  "errors": [{errors}]\n}}\n'
     # A path may hold bytes that are no UTF-8, as surrogates; JSON that others read may not.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def from_json(text: str | bytes) -> LeakReport:
     """Raises ParseError. Reads what to_json() wrote, whatever fields a later memtui added."""
-    try:
-        document = json.loads(text)
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-            raise ParseError(f"no {SCHEMA}")
-        return _read_report(document)
-    except ParseError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ParseError(f"no {SCHEMA}", excerpt=str(error)) from error
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return read_whole_report(io.BytesIO(raw))
 
 
 def _dumps(value: object) -> str:
@@ -118,75 +115,3 @@ def _frame(frame: Frame) -> dict[str, Any]:
         "line": frame.line,
         "inlined": frame.inlined,
     }
-
-
-def _read_report(document: Mapping[str, Any]) -> LeakReport:
-    target, run, total = document["target"], document["run"], document["total"]
-    modules: dict[tuple[str, str], Module] = {}
-    return LeakReport(
-        checker=_text(document["checker"]),
-        mode=_text(document["mode"]),
-        status=ReportStatus(document["status"]),
-        argv=tuple(_text(a) for a in target["argv"]),
-        pid=_maybe(_integer, target["pid"]),
-        started=_maybe(_text, document["started"]),
-        run=RunFacts(
-            exit_code=_maybe(_integer, run["exit_code"]),
-            signal=_maybe(_text, run["signal"]),
-            oom_killed=bool(run["oom_killed"]),
-            seconds=_maybe(float, run["seconds"]),
-        ),
-        total_bytes=_integer(total["bytes"]),
-        total_objects=_integer(total["objects"]),
-        notes=tuple(_text(n) for n in document["notes"]),
-        leaks=tuple(
-            LeakRecord(
-                leak_id=_text(leak["id"]),
-                size_bytes=_integer(leak["bytes"]),
-                objects=_integer(leak["objects"]),
-                kind=LeakKind(leak["kind"]),
-                stack=tuple(_read_frame(f, modules) for f in leak["stack"]),
-            )
-            for leak in document["leaks"]
-        ),
-    )
-
-
-def _read_frame(fields: Mapping[str, Any], modules: dict[tuple[str, str], Module]) -> Frame:
-    module = None
-    if fields["module"] is not None:
-        key = (_text(fields["module"]), _text(fields.get("build_id") or ""))
-        module = modules.setdefault(key, Module(*key))
-    return Frame(
-        address=_address(fields["address"]),
-        module=module,
-        offset=_maybe(_address, fields["offset"]),
-        function=_maybe(_text, fields["function"]),
-        linkage_name=_maybe(_text, fields.get("linkage_name")),
-        file=_maybe(_text, fields["file"]),
-        line=_maybe(_integer, fields["line"]),
-        inlined=bool(fields["inlined"]),
-    )
-
-
-def _maybe(read: Callable[[Any], T], value: object) -> T | None:
-    return None if value is None else read(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ParseError("text expected", excerpt=repr(value))
-    return value
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ParseError("a whole number expected", excerpt=repr(value))
-    return value
-
-
-def _address(value: object) -> int:
-    address = int(_text(value), 16)
-    if not 0 <= address <= MAX_ADDRESS:
-        raise ParseError("no address of 64 bits", excerpt=repr(value))
-    return address

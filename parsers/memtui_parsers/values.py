@@ -111,6 +111,28 @@ class LeakRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorDetail:
+    """What a checker adds to an error: where the block was allocated or freed, and the like. The stack may be empty."""
+
+    what: str
+    stack: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerError:
+    """A fault that is no leak: an invalid read, a value that was never set. Leaf first, the allocator's frames included.
+
+    ``kind`` is the checker's own word (InvalidRead, UninitCondition ...), ``count`` how often it was seen.
+    """
+
+    kind: str
+    what: str
+    stack: tuple[Frame, ...] = ()
+    details: tuple[ErrorDetail, ...] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """How the run that a report is of ended; None where it has not, or nobody knows."""
 
@@ -122,7 +144,10 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class LeakReport:
-    """One checker's answer. ``started`` is ISO 8601 in UTC; totals are the checker's, before anything is filtered."""
+    """One checker's answer. ``started`` is ISO 8601 in UTC; totals are the checker's, before anything is filtered.
+
+    ``errors`` are what else it found, in the order it did; they have no part in the totals.
+    """
 
     checker: str
     mode: str
@@ -135,3 +160,4 @@ class LeakReport:
     total_objects: int = 0
     notes: tuple[str, ...] = ()
     leaks: tuple[LeakRecord, ...] = ()
+    errors: tuple[CheckerError, ...] = ()

@@ -12,8 +12,19 @@ from hypothesis import strategies as st
 
 from memtui_parsers.errors import ParseError
 from memtui_parsers.report_diff import difference
-from memtui_parsers.report_json import SCHEMA, difference_to_json, from_json, to_json
-from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
+from memtui_parsers.report_json import difference_to_json, from_json, to_json
+from memtui_parsers.report_json_reader import SCHEMA
+from memtui_parsers.values import (
+    CheckerError,
+    ErrorDetail,
+    Frame,
+    LeakKind,
+    LeakRecord,
+    LeakReport,
+    Module,
+    ReportStatus,
+    RunFacts,
+)
 
 REPORT = LeakReport(
     checker="heapcheck",
@@ -64,6 +75,7 @@ def test_the_contract_word_for_word() -> None:
         "total": {"bytes": 417962, "objects": 200},
         "notes": ["thread stacks not found: some of these may be reachable"],
         "leaks": [{"id": "9f2c000000000000", "bytes": 412800, "objects": 100, "kind": "unreachable"}],
+        "errors": [],
     }
     assert (
         stack[0].items()
@@ -156,6 +168,17 @@ REPORTS = st.builds(
     leaks=st.lists(
         st.builds(LeakRecord, TEXT, NUMBER, NUMBER, st.sampled_from(LeakKind), st.lists(FRAMES, max_size=4).map(tuple)),
         max_size=4,
+    ).map(tuple),
+    errors=st.lists(
+        st.builds(
+            CheckerError,
+            TEXT,
+            TEXT,
+            st.lists(FRAMES, max_size=2).map(tuple),
+            st.lists(st.builds(ErrorDetail, TEXT, st.lists(FRAMES, max_size=2).map(tuple)), max_size=2).map(tuple),
+            NUMBER,
+        ),
+        max_size=2,
     ).map(tuple),
 )
 
