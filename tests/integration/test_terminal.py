@@ -15,10 +15,12 @@ from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Run, Sample
 from tests.fixtures import leaky
 from tests.fixtures.live import environment_of, is_alive
+from tests.fixtures.memory_shapes import silent
 from tests.fixtures.tmux import Terminal, has_terminfo
 from tests.fixtures.waiting import until
 
 SIZES = [(80, 24), (120, 40)]
+MIB = 1 << 20
 
 
 class Screen(Terminal):
@@ -352,3 +354,37 @@ def test_nothing_of_the_targets_output_reaches_the_terminal(screen: Screen) -> N
         ["tmux", "-S", screen._socket, "display-message", "-p", "#{pane_title}"], capture_output=True, text=True
     ).stdout
     assert "owned" not in title
+
+
+@pytest.mark.parametrize("screen", SIZES, indirect=True, ids=["80x24", "120x40"])
+def test_what_a_process_keeps_is_found_and_given_back_and_its_rate_set(screen: Screen) -> None:
+    """A program that frees 400 MiB and idles; it keeps its pid all along."""
+    screen.memtui(silent("retention_idle"))
+    screen.wait_for("2 Heap")
+    screen.keys("2")
+    until(lambda: re.search(r"page heap free +3\d\d MiB", screen.screen()), "what it freed", deadline_s=60)
+    assert "x returns it" in screen.screen()
+    screen.keys("x")
+    screen.wait_for("RELEASED", "released 38")
+    until(lambda: screen.samples()[-1].rss_bytes < 30 * MIB, "RSS falls", deadline_s=5)
+    screen.wait_for("SINCE x")
+    screen.keys("R")
+    screen.wait_for("0 never gives back")
+    screen.type("7.25")
+    screen.keys("Enter")
+    screen.wait_for("1.0 → 7.25")
+    screen.keys("l")
+    screen.wait_for("7.25 live", "more of frees")
+    assert len(screen.runs()) == 1
+
+
+def test_a_process_of_one_thread_is_asked_on_demand(screen: Screen) -> None:
+    screen.memtui("sleep", "1000")
+    screen.wait_for("2 Heap")
+    screen.keys("2")
+    screen.wait_for("This process has one thread", "enter asks it now", "anonymous")
+    pid = screen.runs()[0].pid
+    assert len(os.listdir(f"/proc/{pid}/task")) == 1
+    screen.keys("Enter")
+    screen.wait_for("page heap free", "outside the heap", "answered in")
+    assert len(os.listdir(f"/proc/{pid}/task")) == 2
