@@ -53,7 +53,7 @@ def state_of(folder: Path, *, at_s: float = STORY_END_S, live: bool = True) -> S
 def test_the_parts_add_up_to_rss_and_what_is_not_there_is_told_apart(
     kinds: tuple[int, ...], rss: int, terms: Terms
 ) -> None:
-    parts, beyond = resident_parts(told(*kinds), rss, terms)
+    parts, beyond = resident_parts(told(*kinds), rss, 0, terms)
     assert sum(part.size_bytes for part in parts) == max(0, rss)
     assert all(part.size_bytes >= 0 for part in parts)
     claimed = sum(max(0, size) for size in kinds)
@@ -64,7 +64,7 @@ def test_the_parts_add_up_to_rss_and_what_is_not_there_is_told_apart(
 
 def test_what_the_kernel_has_back_is_taken_off_what_is_free() -> None:
     """glibc counts chunks as free whose pages malloc_trim has given back (its adapter says so)."""
-    parts, beyond = resident_parts(told(10 * MIB, 400 * MIB, 2 * MIB), 14 * MIB, GLIBC)
+    parts, beyond = resident_parts(told(10 * MIB, 400 * MIB, 2 * MIB), 14 * MIB, 0, GLIBC)
     assert [(part.name, part.size_bytes) for part in parts] == [
         ("in use", 10 * MIB),
         ("free in the arenas", 2 * MIB),
@@ -76,7 +76,7 @@ def test_what_the_kernel_has_back_is_taken_off_what_is_free() -> None:
 
 def test_each_allocator_has_its_own_words_and_no_part_of_another() -> None:
     def names(allocator: str) -> list[str]:
-        return [part.name for part in resident_parts(told(1, 1, 1, 0, 1, 1), 9, terms_of(allocator))[0]]
+        return [part.name for part in resident_parts(told(1, 1, 1, 0, 1, 1), 9, 0, terms_of(allocator))[0]]
 
     assert names("tcmalloc 2.10 preloaded") == [
         "in use",
@@ -256,3 +256,10 @@ def test_the_bar_names_what_has_room_and_is_told_apart_without_colours() -> None
     assert len(plain) == 50
     assert plain.startswith("##") and plain.endswith("...") and "== page heap free 70 % ==" in plain
     assert stacked_bar([replace(parts[0], size_bytes=0)], 50, textured=True).plain == ""
+
+
+def test_files_and_shared_memory_are_outside_whatever_the_allocator_counts() -> None:
+    parts, beyond = resident_parts(told(100 * MIB, 50 * MIB, 0), 120 * MIB, 30 * MIB, terms_of("tcmalloc"))
+    by_role = {part.role: part.size_bytes for part in parts if part.size_bytes}
+    assert by_role == {Role.IN_USE: 90 * MIB, Role.OUTSIDE: 30 * MIB}
+    assert beyond == 60 * MIB

@@ -21,11 +21,12 @@ class Band(str, Enum):
 def bands(point: Point) -> tuple[tuple[Band, int], ...]:
     """The parts of one sample in bytes, bottom first; clamped, as /proc is approximate, so that they add up to its RSS."""
     rss = max(0, point.rss_bytes)
+    shared = min(max(0, point.shared_bytes), rss)
     if point.in_use_bytes is None or point.kept_bytes is None:
-        shared = min(max(0, point.shared_bytes), rss)
         return (Band.ANON, rss - shared), (Band.FILE, shared)
-    in_use = min(max(0, point.in_use_bytes), rss)
-    kept = min(max(0, point.kept_bytes), rss - in_use)
+    # A heap is anonymous memory: what the allocator counts beyond that was never touched.
+    in_use = min(max(0, point.in_use_bytes), rss - shared)
+    kept = min(max(0, point.kept_bytes), rss - shared - in_use)
     return (Band.IN_USE, in_use), (Band.KEPT, kept), (Band.OUTSIDE, rss - in_use - kept)
 
 

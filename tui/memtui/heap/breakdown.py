@@ -8,7 +8,7 @@ from enum import Enum
 from memtui.heap.terms import ANY, Terms, terms_of
 from memtui.state import RunView, SessionState, event_detail, mark_letter
 from memtui_profiler.events import EventKind
-from memtui_profiler.series import WIDTHS_S, Series, column_of
+from memtui_profiler.series import WIDTHS_S, column_of
 from memtui_profiler.session.rows import AllocatorSample
 
 MINUTE_S = 60.0
@@ -63,9 +63,9 @@ def breakdown(state: SessionState) -> Breakdown | None:
         return None
     terms = terms_of(state.heap.allocator)
     since, baseline = _baseline(state, run, newest)
-    parts, elsewhere = resident_parts(newest, rss_at(state, newest), terms)
+    parts, elsewhere = resident_parts(newest, *resident_at(state, newest), terms)
     if baseline is not None:
-        before, _ = resident_parts(baseline, rss_at(state, baseline), terms)
+        before, _ = resident_parts(baseline, *resident_at(state, baseline), terms)
         was = {part.name: part.size_bytes for part in before}
         parts = tuple(Part(p.role, p.name, p.size_bytes, p.size_bytes - was.get(p.name, 0)) for p in parts)
     return Breakdown(
@@ -91,10 +91,13 @@ def kernel_breakdown(state: SessionState) -> Breakdown | None:
     return Breakdown(sample.at_s, sum(part.size_bytes for part in parts), parts, "", 0, 0)
 
 
-def resident_parts(sample: AllocatorSample, rss_bytes: int, terms: Terms) -> tuple[tuple[Part, ...], int]:
+def resident_parts(
+    sample: AllocatorSample, rss_bytes: int, shared_bytes: int, terms: Terms
+) -> tuple[tuple[Part, ...], int]:
     """The parts of RSS, largest claim first, and how much the allocator counts beyond it.
 
-    An allocator counts pages that are not there; those are taken off what is free first, as that is where they lie.
+    An allocator counts pages that are not there; those are taken off what is free first, as that is where they lie. Files and
+    shared memory, ``shared_bytes``, are no part of any heap.
     """
     told = (
         (Role.IN_USE, "in use", "", sample.in_use_bytes),
@@ -104,7 +107,9 @@ def resident_parts(sample: AllocatorSample, rss_bytes: int, terms: Terms) -> tup
         (Role.CACHED, terms.thread, ANY.thread, sample.thread_bytes),
         (Role.METADATA, terms.metadata, ANY.metadata, sample.metadata_bytes),
     )
-    room, beyond = max(0, rss_bytes), 0
+    rss = max(0, rss_bytes)
+    room, beyond = rss - min(max(0, shared_bytes), rss), 0
+    heap = room
     resident: dict[str, int] = {}
     for _, name, other_name, size in sorted(told, key=lambda each: each[0] is Role.FREE):
         fits = min(max(0, size), room)
@@ -115,23 +120,16 @@ def resident_parts(sample: AllocatorSample, rss_bytes: int, terms: Terms) -> tup
         for role, name, other_name, size in told
         if name or size > 0
     ]
-    return (*parts, Part(Role.OUTSIDE, "outside the heap", room)), beyond
+    return (*parts, Part(Role.OUTSIDE, "outside the heap", rss - heap + room)), beyond
 
 
-def rss_at(state: SessionState, sample: AllocatorSample) -> int:
-    """RSS of about the moment the allocator was asked."""
-    point = _point_at(state.series, sample.at_s)
-    if point is not None:
-        return point
-    return state.sample.rss_bytes if state.sample is not None else 0
-
-
-def _point_at(series: Series, at_s: float) -> int | None:
+def resident_at(state: SessionState, sample: AllocatorSample) -> tuple[int, int]:
+    """RSS of about the moment the allocator was asked, and how much of it is file and shared memory."""
     for level in (0, 1, 2):
-        point = series.at(level, column_of(at_s, WIDTHS_S[level]))
+        point = state.series.at(level, column_of(sample.at_s, WIDTHS_S[level]))
         if point is not None:
-            return point.rss_bytes
-    return None
+            return point.rss_bytes, point.shared_bytes
+    return (state.sample.rss_bytes, state.sample.shared_bytes) if state.sample is not None else (0, 0)
 
 
 def _baseline(state: SessionState, run: RunView, newest: AllocatorSample) -> tuple[str, AllocatorSample | None]:
