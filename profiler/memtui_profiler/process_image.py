@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -39,8 +39,7 @@ class ProcessImage:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        with open(f"/proc/{pid}/maps", "rb") as stream:
-            self.mappings = parse_maps(stream.read())
+        self.mappings = mappings_of(pid)
         self.modules = tuple(self._modules())
         self._found: dict[str, int | None] = {}
 
@@ -72,7 +71,7 @@ class ProcessImage:
         return next((m for m in self.modules if any(p.start <= address < p.end for p in m.mappings)), None)
 
     def mapping_of(self, address: int) -> Mapping | None:
-        return next((m for m in self.mappings if m.start <= address < m.end), None)
+        return mapping_at(self.mappings, address)
 
     def code_of(self, module: LoadedModule) -> Iterator[tuple[int, bytes]]:
         """The executable parts of a module: address and bytes. Raises OSError."""
@@ -103,6 +102,16 @@ class ProcessImage:
                 vaddr = elf_vaddr(mappings[0].start, mappings[0], loads)
                 if vaddr is not None:
                     yield LoadedModule(path, mappings[0].start - vaddr, tuple(mappings), image)
+
+
+def mappings_of(pid: int) -> tuple[Mapping, ...]:
+    """What is mapped at this moment. Raises OSError."""
+    with open(f"/proc/{pid}/maps", "rb") as stream:
+        return parse_maps(stream.read())
+
+
+def mapping_at(mappings: Iterable[Mapping], address: int) -> Mapping | None:
+    return next((m for m in mappings if m.start <= address < m.end), None)
 
 
 def open_mapped(pid: int, mapping: Mapping) -> BinaryIO:

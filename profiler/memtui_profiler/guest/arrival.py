@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memtui_parsers.clean_text import clean
 from memtui_profiler.errors import UserError
-from memtui_profiler.guest.guest import GuestGoneError, GuestThread, adopt, find_parked
-from memtui_profiler.guest.hijack import NotNowError, let_go, make_guest, open_status
+from memtui_profiler.guest.guest import GuestBusyError, GuestGoneError, GuestThread, adopt, guests_in
+from memtui_profiler.guest.hijack import STACK_BYTES, NotNowError, let_go, make_guest, open_status
 from memtui_profiler.guest.host import Host, choose_host
 from memtui_profiler.guest.libc import Libc, find_libc
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.ptrace import Fault, ThreadGoneError, ThreadStoppedError, Tracee, no_fault
 from memtui_profiler.guest.seccomp import Instruction, forbidden_call
-from memtui_profiler.guest.threads import ThreadStatus, name_of, status_of, thread_ids
+from memtui_profiler.guest.threads import name_of, parent_of, sleep_of, status_of, thread_ids
 from memtui_profiler.process_image import ProcessImage
 
 TRIES = 20
 PATIENCE_S = 2.0
-APPEARS_WITHIN_S = 2.0
+APPEARS_WITHIN_S = 10.0
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _WHAT = "cannot ask the process"
 _MAX_FILTERS = 64
+_POLL_S = 0.0005
+_PAGE_BYTES = 4096
+_SHF_TLS = 0x400
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +49,37 @@ def arrive(
         return _arrive(pid, image, memory, force=force, fault=fault)
     except PermissionError as error:
         raise refused_by_kernel(pid) from error
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise _ended() from error
     except ThreadStoppedError:
         raise _stopped(pid) from None
 
 
 def _arrive(pid: int, image: ProcessImage, memory: ProcessMemory, *, force: bool, fault: Fault) -> Arrival:
-    status = refuse_what_cannot_be_asked(pid, image)
+    refuse_what_cannot_be_asked(pid, image)
     libc = find_libc(image, force=force)
-    for tid in find_parked(pid):
-        try:
-            guest = adopt(pid, tid, libc, memory, fault)
-        except (GuestGoneError, UserError):
-            continue
-        guest.introduce()
-        return Arrival(guest)
+    left_behind = list(_adopted(pid, libc, memory, fault))
+    for superfluous in left_behind[1:]:
+        superfluous.leave()
+    if left_behind:
+        left_behind[0].introduce()
+        return Arrival(left_behind[0])
     before = frozenset(thread_ids(pid))
+    stack_bytes = STACK_BYTES + _thread_local_bytes(image)
     deadline = time.monotonic() + PATIENCE_S
     why = ""
     for _ in range(TRIES):
-        host = choose_host(pid, image, memory, libc.restorer)
+        host = choose_host(pid, memory, libc.restorer)
         try:
-            if status.seccomp and not force:
+            if host.seccomp and not force:
                 _refuse_filters(pid, host)
-            hijacked = make_guest(pid, host, libc, memory, fault)
+            hijacked = make_guest(pid, host, libc, memory, fault, stack_bytes=stack_bytes)
         except NotNowError as error:
             why = str(error)
             if time.monotonic() > deadline:
                 break
             continue
-        guest = _appeared(pid, before, libc, memory, fault)
+        guest = _appeared(pid, host, before, libc, memory, fault)
         guest.introduce()
         return Arrival(guest, host.tid, hijacked.disturbed_s)
     raise UserError(
@@ -80,27 +87,54 @@ def _arrive(pid: int, image: ProcessImage, memory: ProcessMemory, *, force: bool
     )
 
 
-def _appeared(pid: int, before: frozenset[int], libc: Libc, memory: ProcessMemory, fault: Fault) -> GuestThread:
+def _adopted(
+    pid: int, libc: Libc, memory: ProcessMemory, fault: Fault, excluding: frozenset[int] = frozenset()
+) -> Iterator[GuestThread]:
+    """Guests that are there and nobody's, ours from now on."""
+    for tid in guests_in(pid, libc, memory, excluding):
+        with contextlib.suppress(GuestGoneError, GuestBusyError):
+            yield adopt(pid, tid, libc, memory, fault)
+
+
+def _appeared(
+    pid: int, host: Host, before: frozenset[int], libc: Libc, memory: ProcessMemory, fault: Fault
+) -> GuestThread:
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
-        for tid in find_parked(pid, before):
-            return adopt(pid, tid, libc, memory, fault)
-        time.sleep(0.0005)
-    if not thread_ids(pid):
-        raise GuestGoneError(_WHAT, "it has ended", "start it again")
-    raise UserError(_WHAT, "it could make no further thread", "see its limits: `ulimit -u`, pids.max of its cgroup")
+        # In this order: once the host is back in its sleep, the thread that it made is there, if it could make one.
+        is_back = sleep_of(pid, host.tid) == host.sleep
+        new = [tid for tid in thread_ids(pid) if tid not in before]
+        for guest in _adopted(pid, libc, memory, fault, before):
+            return guest
+        if is_back and not new:
+            raise UserError(
+                _WHAT, "it could make no further thread", "see its limits: `ulimit -u`, pids.max of its cgroup"
+            )
+        time.sleep(_POLL_S)
+    status = status_of(pid, pid)
+    if status is None or status.state in "ZX":
+        raise _ended()
+    if status.state in "Tt":
+        raise _stopped(pid)
+    why = f"the thread that it was to make did not come within {APPEARS_WITHIN_S:g} s"
+    raise UserError(_WHAT, why, "try again: should it come later, it is found then")
 
 
-def refuse_what_cannot_be_asked(pid: int, image: ProcessImage) -> ThreadStatus:
+def _thread_local_bytes(image: ProcessImage) -> int:
+    """What the thread-local variables of all modules take of each thread's stack, at most."""
+    sections = [s for module in image.modules for s in module.image.sections if s.flags & _SHF_TLS]
+    return sum(-(-section.size // _PAGE_BYTES) * _PAGE_BYTES for section in sections)
+
+
+def refuse_what_cannot_be_asked(pid: int, image: ProcessImage) -> None:
     """Everything that can be seen from outside. Raises UserError."""
     if os.uname().machine != "x86_64" or (image.modules and image.modules[0].image.machine != "x86-64"):
         raise UserError(_WHAT, "it is not a 64-bit x86 process", "its figures outside stay: RSS, files, threads")
     status = status_of(pid, pid)
     if status is None or status.state in "ZX":
-        raise GuestGoneError(_WHAT, "it has ended", "start it again")
+        raise _ended()
     if status.tracer:
-        name = clean(name_of(status.tracer, status.tracer), 32) or "a process of another namespace"
-        raise UserError(_WHAT, f"pid {status.tracer} ({name}) traces it already", f"end that: kill {status.tracer}")
+        raise _traced(pid, status.tracer)
     if status.state in "Tt":
         raise _stopped(pid)
     emulator = _emulator(pid)
@@ -116,7 +150,6 @@ def refuse_what_cannot_be_asked(pid: int, image: ProcessImage) -> ThreadStatus:
         )
     if status.seccomp == 1:
         raise UserError(_WHAT, "seccomp's strict mode would kill it for a new thread", "no way around it")
-    return status
 
 
 def _emulator(pid: int) -> str:
@@ -131,6 +164,18 @@ def _emulator(pid: int) -> str:
     return name if name.startswith("qemu-") else ""
 
 
+def _ended() -> GuestGoneError:
+    return GuestGoneError(_WHAT, "it has ended", "start it again")
+
+
+def _traced(pid: int, tracer: int) -> UserError:
+    if parent_of(tracer) == pid and name_of(tracer, tracer) == name_of(pid, pid):
+        # gperftools' heap checker and LeakSanitizer stop all threads by a process of their own that shares the memory.
+        return UserError(_WHAT, "it is at a leak check of its own", "try again when that is over")
+    name = clean(name_of(tracer, tracer), 32) or "a process of another namespace"
+    return UserError(_WHAT, f"pid {tracer} ({name}) traces it already", f"end that: kill {tracer}")
+
+
 def _stopped(pid: int) -> UserError:
     return UserError(_WHAT, "it is stopped", f"let it go on: kill -CONT {pid}")
 
@@ -139,11 +184,11 @@ def refused_by_kernel(pid: int) -> UserError:
     """Why ptrace or /proc said EPERM, as far as it can be told from here."""
     status = status_of(pid, pid)
     if status is not None and status.tracer:
-        return UserError(_WHAT, f"pid {status.tracer} traces it already", f"end that: kill {status.tracer}")
+        return _traced(pid, status.tracer)
     try:
         owner = os.stat(f"/proc/{pid}").st_uid
     except OSError:
-        return GuestGoneError(_WHAT, "it has ended", "start it again")
+        return _ended()
     if os.geteuid() == 0:
         why = "the kernel does not let this root trace it (a container without CAP_SYS_PTRACE, or lockdown)"
         return UserError(_WHAT, why, "run memtui outside the container, or give it --cap-add SYS_PTRACE")

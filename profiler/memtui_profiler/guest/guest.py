@@ -1,43 +1,36 @@
 """The guest: a thread of ours in the target, parked in pause(), that calls what it is pointed at and parks itself again.
 
-To ask, it is seized for some ten microseconds, given a function to run and ``pause`` to return into, and let go: it runs
+To ask, it is seized for some ten microseconds, given a function to run and a way back to ``pause``, and let go: it runs
 untraced, which a leak checker that traces all threads itself takes, and comes back even if nobody waits for it any more.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import time
+from collections.abc import Iterator
 
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.hijack import GUEST_MASK
 from memtui_profiler.guest.libc import Libc
 from memtui_profiler.guest.memory import ProcessMemory
+from memtui_profiler.guest.owner import is_somebody_else
+from memtui_profiler.guest.parking import PAUSE, SCRATCH_BYTES, Parking, read_record, write_record
 from memtui_profiler.guest.ptrace import Fault, Registers, ThreadGoneError, ThreadStoppedError, Tracee, no_fault
+from memtui_profiler.guest.thread_stack import ThreadStack, runs, thread_stack
 from memtui_profiler.guest.threads import Sleep, sleep_of, status_of, thread_ids
+from memtui_profiler.process_image import mapping_at, mappings_of
 
 NAME = "memtui"
-SCRATCH_BYTES = 256 << 10
 PR_SET_NAME = 15
 
-_PAUSE = 34
-# The kernel shows no mask with SIGKILL or SIGSTOP in it.
-_SHOWN_MASK = GUEST_MASK & ~(1 << 8 | 1 << 18)
 # After it was stopped and let go, the thread takes a moment to fall asleep again.
 _SETTLES_WITHIN_S = 0.2
+_LEAVES_WITHIN_S = 2.0
+_NAMED_WITHIN_S = 5.0
+_TRIES = 5
 _POLL_S = 0.0002
 _POLL_SLOWEST_S = 0.01
-# Where things are on the guest's stack of 1 MiB, counted down from its thread pointer, which is near the top.
-_HOME_BELOW = 964 << 10
-_SCRATCH_BELOW = 960 << 10
-_CALLS_BELOW_HOME = 16 << 10
-_LEAST_CALL_STACK_BYTES = 128 << 10
-_HOME_MAGIC = b"memtui\x01\0"
-# Each signal that glibc sends to all threads (setuid in one of them) has pause() return once: so often it returns into itself.
-_RETURNS = 1024
-_PARKED_ABOVE = 8 * _RETURNS
-_PARKED_BELOW = 512
 
 
 class GuestGoneError(UserError):
@@ -54,26 +47,18 @@ class GuestThread:
     All methods that call into the target belong to one thread of memtui: the kernel ties a tracee to its tracer's thread.
     """
 
-    def __init__(self, pid: int, tid: int, libc: Libc, memory: ProcessMemory, home: Registers, fault: Fault) -> None:
+    def __init__(self, pid: int, tid: int, libc: Libc, memory: ProcessMemory, parking: Parking, fault: Fault) -> None:
         self.pid = pid
         self.tid = tid
         self.libc = libc
         self.memory = memory
-        self._home = home
+        self._parking = parking
         self._fault = fault
-        base = home.get("fs_base") & ~4095
-        self._scratch = base - _SCRATCH_BELOW
-        # A function finds its return address 8 below a multiple of 16.
-        self._stack = ((home.get("rsp") - _CALLS_BELOW_HOME - 8 * _RETURNS) & ~15) - 8
-        if self._stack - self._scratch - SCRATCH_BYTES < _LEAST_CALL_STACK_BYTES:
-            raise UserError(
-                "cannot ask the process", "its thread-local variables leave a new thread no stack", "no way around it"
-            )
         self._calling = False
 
     @property
     def scratch(self) -> int:
-        return self._scratch
+        return self._parking.scratch
 
     @property
     def scratch_bytes(self) -> int:
@@ -82,7 +67,7 @@ class GuestThread:
     @property
     def stack_range(self) -> tuple[int, int]:
         """Addresses that are the guest's own: what a checker says of them is no news for the user."""
-        return self._scratch - (64 << 10), self._home.get("fs_base") + (64 << 10)
+        return self._parking.stack.low, self._parking.stack.high
 
     def read(self, address: int, size: int) -> bytes:
         return self.memory.read(address, size)
@@ -109,17 +94,16 @@ class GuestThread:
 
     def begin(self, function: int, *arguments: int) -> None:
         """Start a call and do not wait. Raises as call() does."""
+        self._refuse_unless_there()
         if not self._is_parked() and (self._calling or not self.wait(_SETTLES_WITHIN_S)):
-            self._refuse_unless_there()
             raise GuestBusyError("cannot ask now", "an earlier call has not come back yet", "wait for it")
-        registers = self._home.copy()
-        for name, value in zip(("rdi", "rsi", "rdx", "rcx", "r8", "r9"), arguments, strict=False):
-            setattr(registers, name, value & (1 << 64) - 1)
-        registers.rip, registers.rsp, registers.rbp, registers.rax = function, self._stack, 0, 0
-        registers.orig_rax = (1 << 64) - 1
-        registers.eflags = registers.get("eflags") & ~0x400
-        self._redirect(registers, struct.pack("<Q", self.libc.pause) * _RETURNS)
-        self._calling = True
+        registers = self._parking.call(function, arguments)
+        for _ in range(_TRIES):
+            if self._redirect(registers):
+                self._calling = True
+                return
+            self.wait(_SETTLES_WITHIN_S)
+        raise GuestBusyError("cannot ask now", "the thread that answers is at something else", "try again")
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the call that was begun. False: not back in time. Raises GuestGoneError when the thread ends."""
@@ -137,30 +121,28 @@ class GuestThread:
         return True
 
     def introduce(self) -> None:
-        """Give the thread its name: another process may not write it (FACTS.md). And leave word for the next memtui."""
-        self.write(self._home_record, _HOME_MAGIC + bytes(self._home))
+        """Give the thread its name: another process may not write it (FACTS.md)."""
         self.write(self.scratch, NAME.encode() + b"\0")
-        self.call(self.libc.prctl, PR_SET_NAME, self.scratch, timeout_s=2.0)
+        self.call(self.libc.prctl, PR_SET_NAME, self.scratch, timeout_s=_NAMED_WITHIN_S)
 
     def leave(self) -> None:
-        """The thread returns from its first pause(), which ends it as any thread ends. Raises nothing when it is gone already."""
-        if not self._is_parked():
-            return
-        registers = self._home.copy()
-        registers.rax, registers.orig_rax = (1 << 64) - 4, (1 << 64) - 1
+        """The thread returns from its first pause(), which ends it as any thread ends.
+
+        One with a call under way does so when that returns; nobody waits for it. Raises nothing when it is gone already.
+        """
         try:
-            self._redirect(registers, b"")
-        except (GuestGoneError, GuestBusyError):
+            if not self._is_parked():
+                self._parking.lay_way_home(self.memory)
+            if self._is_parked():
+                self._redirect(self._parking.homeward())
+        except UserError:
             return
-        deadline = time.monotonic() + 1.0
-        while self._exists() and time.monotonic() < deadline:
+        deadline = time.monotonic() + _LEAVES_WITHIN_S
+        while not self._calling and self._exists() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
 
-    @property
-    def _home_record(self) -> int:
-        return (self._home.get("fs_base") & ~4095) - _HOME_BELOW
-
-    def _redirect(self, registers: Registers, returns: bytes) -> None:
+    def _redirect(self, registers: Registers) -> bool:
+        """Have the parked thread go on with these registers; False: it is not parked at the moment."""
         try:
             thread = Tracee(self.tid, self._fault)
         except ThreadGoneError:
@@ -169,23 +151,27 @@ class GuestThread:
             raise _traced(self.pid) from None
         try:
             thread.stop()
-            if returns:
-                self.write(self._stack, returns)
-                self._fault("write the return addresses")
+            # Only now does nobody else move it: another memtui, or a signal that came meanwhile.
+            found = thread.registers()
+            if not self._parking.is_parked(_where(found)):
+                return False
+            if found.get("fs_base") != self._parking.stack.thread_pointer:
+                raise _gone(self.pid)
+            frame = self._parking.frame()
+            self.write(frame.address, frame.data)
+            self._fault("write the way back")
             thread.set_registers(registers)
+            return True
         except ThreadGoneError:
             raise _gone(self.pid) from None
         except ThreadStoppedError:
-            raise GuestBusyError("cannot ask now", "the process is stopped", f"kill -CONT {self.pid}") from None
+            raise _stopped(self.pid) from None
         finally:
             thread.detach()
 
     def _is_parked(self) -> bool:
         sleep = _sleep(self.pid, self.tid)
-        if sleep is None or sleep.number != _PAUSE:
-            return False
-        at_home = sleep.stack == self._home.get("rsp")
-        return at_home or -_PARKED_BELOW < sleep.stack - self._stack <= _PARKED_ABOVE
+        return sleep is not None and self._parking.is_parked(sleep)
 
     def _exists(self) -> bool:
         return os.path.exists(f"/proc/{self.pid}/task/{self.tid}")
@@ -196,46 +182,78 @@ class GuestThread:
             raise _gone(self.pid)
 
     def _refuse_unless_there(self) -> None:
-        self._refuse_if_gone()
-        status = status_of(self.pid, self.tid)
-        if status is not None and status.state in "Tt":
-            raise GuestBusyError("cannot ask now", "the process is stopped", f"kill -CONT {self.pid}")
+        status, main = status_of(self.pid, self.tid), status_of(self.pid, self.pid)
+        if status is None or status.state in "ZX" or main is None:
+            raise _gone(self.pid)
+        if main.state == "Z":
+            # Its main thread has left by pthread_exit(): the process ends with its last thread, which must not be ours.
+            self.leave()
+            raise _gone(self.pid)
+        if status.state in "Tt":
+            raise _stopped(self.pid)
 
 
-def find_parked(pid: int, excluding: frozenset[int] = frozenset()) -> list[int]:
-    """Threads that sleep in pause() with our mask: a guest just made, or one that an earlier memtui left there."""
-    found = []
+def guests_in(pid: int, libc: Libc, memory: ProcessMemory, excluding: frozenset[int] = frozenset()) -> Iterator[int]:
+    """Threads that were made to run pause() and sleep in it: one just made, or one that an earlier memtui left."""
     for tid in thread_ids(pid):
         if tid in excluding or tid == pid:
             continue
         sleep = _sleep(pid, tid)
-        if sleep is None or sleep.number != _PAUSE:
-            continue
-        status = status_of(pid, tid)
-        if status is not None and status.blocked == _SHOWN_MASK:
-            found.append(tid)
-    return found
+        if sleep is not None and sleep.number == PAUSE and _stack_of_guest(pid, sleep, libc, memory) is not None:
+            yield tid
 
 
 def adopt(pid: int, tid: int, libc: Libc, memory: ProcessMemory, fault: Fault = no_fault) -> GuestThread:
-    """Take a parked thread as the guest. Raises GuestGoneError when it is none, or none any more."""
+    """Take a parked guest as ours.
+
+    Raises GuestGoneError when it is none, or none any more; GuestBusyError when another memtui, or a debugger, has it.
+    """
     try:
         thread = Tracee(tid, fault)
     except ThreadGoneError:
         raise _gone(pid) from None
+    except PermissionError:
+        raise _traced(pid) from None
     try:
         thread.stop()
         registers = thread.registers()
+        # Its stack is looked at now that nobody else moves it.
+        here = _where(registers)
+        stack = _stack_of_guest(pid, here, libc, memory)
+        if here.number != PAUSE or stack is None or stack.thread_pointer != registers.get("fs_base"):
+            raise _gone(pid)
+        record = read_record(stack, memory)
+        if is_somebody_else(record.owner):
+            raise _traced(pid)
+        parking = Parking(stack, registers, libc)
+        if record.home is not None and (known := Parking(stack, record.home, libc)).is_parked(here):
+            parking = known
+        write_record(stack, parking.home, memory)
+        fault("write the record")
+        # Made by one that died before it had set the host's mask, it has the host's own.
+        if thread.signal_mask() != GUEST_MASK:
+            thread.set_signal_mask(GUEST_MASK)
     except (ThreadGoneError, ThreadStoppedError):
         raise _gone(pid) from None
     finally:
         thread.detach()
-    # One that was called before wrote down where it was at first.
-    record = memory.read((registers.get("fs_base") & ~4095) - _HOME_BELOW, len(_HOME_MAGIC) + len(bytes(registers)))
-    home = Registers.from_buffer_copy(record[len(_HOME_MAGIC) :])
-    if not record.startswith(_HOME_MAGIC) or home.get("fs_base") != registers.get("fs_base"):
-        home = registers
-    return GuestThread(pid, tid, libc, memory, home, fault)
+    return GuestThread(pid, tid, libc, memory, parking, fault)
+
+
+def _stack_of_guest(pid: int, sleep: Sleep, libc: Libc, memory: ProcessMemory) -> ThreadStack | None:
+    try:
+        mapping = mapping_at(mappings_of(pid), sleep.stack)
+    except OSError:
+        return None
+    if mapping is None or "w" not in mapping.permissions or mapping.path == "[stack]":
+        return None
+    stack = thread_stack(sleep.stack, mapping.end, memory)
+    return stack if stack is not None and runs(libc.pause, stack, memory) else None
+
+
+def _where(registers: Registers) -> Sleep:
+    """Where a stopped thread sleeps, as /proc says it of one that is not stopped."""
+    return Sleep(registers.get("orig_rax"), (), registers.get("rsp"), registers.get("rip"))
 
 
 def _sleep(pid: int, tid: int) -> Sleep | None:
@@ -253,3 +271,7 @@ def _gone(pid: int) -> GuestGoneError:
 
 def _traced(pid: int) -> GuestBusyError:
     return GuestBusyError(f"cannot ask pid {pid} now", "somebody else traces it", "try again when that is over")
+
+
+def _stopped(pid: int) -> GuestBusyError:
+    return GuestBusyError("cannot ask now", "the process is stopped", f"kill -CONT {pid}")

@@ -7,6 +7,7 @@ frame on its stack is all it takes to come back.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import struct
@@ -15,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from memtui_profiler.guest.host import MARK, Host, is_on_its_own_stack
+from memtui_profiler.errors import UserError
+from memtui_profiler.guest.host import Host, is_on_its_own_stack
 from memtui_profiler.guest.libc import Libc
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.ptrace import (
@@ -30,8 +32,9 @@ from memtui_profiler.guest.ptrace import (
 from memtui_profiler.guest.signal_frame import EINTR, Frame, restoring_frame, resumed
 from memtui_profiler.guest.threads import STATUS_BYTES, parse_thread_status, status_path
 
-# Synchronous faults, and the two signals that glibc needs in every thread (SIGCANCEL, SIGSETXID).
-_NEVER_BLOCKED = (4, 5, 7, 8, 11, 31, 32, 33)
+# Synchronous faults, and the signal by which glibc has every thread change its user (SIGSETXID). The one by which it cancels a
+# thread is blocked: until glibc 2.40 it would unwind the host right out of the call, and the locks that it holds.
+_NEVER_BLOCKED = (4, 5, 7, 8, 11, 31, 33)
 GUEST_MASK = (1 << 64) - 1 & ~sum(1 << (number - 1) for number in _NEVER_BLOCKED)
 
 STACK_BYTES = 1 << 20
@@ -52,8 +55,13 @@ class Hijacked:
     disturbed_s: float
 
 
-def make_guest(pid: int, host: Host, libc: Libc, memory: ProcessMemory, fault: Fault = no_fault) -> Hijacked:
-    """Have ``host`` create a detached thread that sleeps in pause(). Raises NotNowError, ThreadStoppedError, OSError."""
+def make_guest(
+    pid: int, host: Host, libc: Libc, memory: ProcessMemory, fault: Fault = no_fault, *, stack_bytes: int = STACK_BYTES
+) -> Hijacked:
+    """Have ``host`` create a detached thread that sleeps in pause().
+
+    Raises NotNowError, ThreadStoppedError, UserError, OSError; the host goes on as if nothing had been then.
+    """
     with _undisturbed(), open_status(pid, host.tid) as status:
         time.sleep(0)  # the longest possible turn with the interpreter's lock begins here
         began = time.perf_counter()
@@ -64,19 +72,15 @@ def make_guest(pid: int, host: Host, libc: Libc, memory: ProcessMemory, fault: F
         try:
             thread.stop()
             registers = thread.registers()
-            if not _still_there(host, registers):
-                let_go(thread, registers, status)
-                raise NotNowError("it no longer sleeps where it did")
-            if _signal_is_coming(status):
-                raise NotNowError("a signal is on its way to it")
-            back = resumed(registers)
-            frame = restoring_frame(back, thread.vector_state(), thread.signal_mask(), libc.restorer, host.top)
             try:
-                _write(memory, frame, host.stack[0], fault)
-            except OSError as error:  # its stack may not grow any more
+                call = _prepare(thread, registers, host, libc, memory, fault, stack_bytes)
+                # At the last moment: a signal that comes later waits until the call is over.
+                if _signal_is_coming(status):
+                    raise NotNowError("a signal is on its way to it")
+            except (NotNowError, UserError, OSError):
                 let_go(thread, registers, status)
-                raise NotNowError("there is no room on its stack") from error
-            thread.set_registers(_calling(back, frame, libc))
+                raise
+            thread.set_registers(call)
             # Only now, when the frame that restores the mask is in place: the guest inherits this one.
             thread.set_signal_mask(GUEST_MASK)
         except ThreadGoneError as error:
@@ -86,14 +90,33 @@ def make_guest(pid: int, host: Host, libc: Libc, memory: ProcessMemory, fault: F
         return Hijacked(time.perf_counter() - began)
 
 
-def _write(memory: ProcessMemory, frame: Frame, bottom: int, fault: Fault) -> None:
-    attributes = _ATTRIBUTES.pack(0, 0, _DETACHED, _GUARD_BYTES, 0, STACK_BYTES, 0, 0)
+def _prepare(
+    thread: Tracee, registers: Registers, host: Host, libc: Libc, memory: ProcessMemory, fault: Fault, stack_bytes: int
+) -> Registers:
+    """Lay the frame that brings the thread back; give the registers with which it makes the call. It is as it was so far."""
+    if not _still_there(host, registers):
+        raise NotNowError("it no longer sleeps where it did")
+    back = resumed(registers)
+    try:
+        vector_state = thread.vector_state()
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise UserError(
+                "cannot ask the process", "this processor has no XSAVE, which saves its registers", "no way around it"
+            ) from error
+        raise
+    frame = restoring_frame(back, vector_state, thread.signal_mask(), libc.restorer, host.top)
+    attributes = _ATTRIBUTES.pack(0, 0, _DETACHED, _GUARD_BYTES, 0, stack_bytes, 0, 0)
     at = frame.scratch + 16 - frame.address
     data = frame.data[:at] + attributes + frame.data[at + len(attributes) :]
-    write_without_pause(memory.descriptor, data, frame.address)
-    fault("write the frame")
-    write_without_pause(memory.descriptor, MARK, bottom)
-    fault("write the mark")
+    try:
+        write_without_pause(memory.descriptor, data, frame.address)
+        fault("write the frame")
+        write_without_pause(memory.descriptor, host.mark, host.stack[0])
+        fault("write the mark")
+    except OSError as error:  # its stack may not grow any more
+        raise NotNowError("there is no room on its stack") from error
+    return _calling(back, frame, libc)
 
 
 def _calling(registers: Registers, frame: Frame, libc: Libc) -> Registers:

@@ -19,12 +19,16 @@ _KEEP_ALTERNATE_STACK = 0x55
 _FP_XSTATE_MAGIC1, _FP_XSTATE_MAGIC2 = 0x46505853, 0x46505845
 _SW_RESERVED_AT = 464
 _XSTATE_HEADER_AT = 512
-# Up to PKRU, the last component before AMX's tiles (bits 17 and 18): an area that every kernel takes.
-_BEFORE_AMX_BYTES = 2696
-_AMX = 0b11 << 17
+# Where the components of an area end that comes with AMX (Intel's layout: CPUID 0xD, kernel xstate.c): AVX, MPX, AVX-512, PKRU,
+# AMX's configuration and its tiles, APX.
+_ENDS = {0: 512, 1: 512, 2: 832, 3: 1024, 4: 1088, 5: 1152, 6: 1664, 7: 2688, 9: 2696, 17: 2816, 18: 11008, 19: 1088}
+_TILES = 1 << 18
+_LEAST_XSTATE_BYTES = 576
 # Space between the frame's registers and the vector state: siginfo's 128 bytes and what the frame is rounded up by.
 _FRAME_BYTES = 1024
 RED_ZONE_BYTES = 128
+# From a frame's address: 8 bytes, then 40 of struct ucontext, then struct sigcontext.
+RSP_AT, RIP_AT = 8 + 40 + 15 * 8, 8 + 40 + 16 * 8
 
 # What a system call returns inside the kernel when a signal, or a tracer, woke it (linux/errno.h).
 _RESTARTED = frozenset({-512, -513, -514, -516})
@@ -65,6 +69,17 @@ def restoring_frame(registers: Registers, vector_state: bytes, mask: int, restor
     fp_at = (top - RED_ZONE_BYTES - len(xstate) - 64) & ~63
     address = (fp_at - _FRAME_BYTES) & ~15
     address -= 8  # the ABI's alignment at a function's entry: 8 below a multiple of 16
+    frame = struct.pack("<Q", restorer) + _context(registers, fp_at, mask)
+    return Frame(address, frame.ljust(fp_at - address, b"\0") + xstate)
+
+
+def plain_frame(registers: Registers, mask: int, restorer: int, address: int) -> Frame:
+    """The frame at ``address`` that restores ``registers``, with the vector state that a thread begins with."""
+    return Frame(address, struct.pack("<Q", restorer) + _context(registers, 0, mask))
+
+
+def _context(registers: Registers, fp_at: int, mask: int) -> bytes:
+    """struct ucontext."""
     r = registers.get
     context = struct.pack("<QQQIIQ", _UC_FLAGS, 0, 0, _KEEP_ALTERNATE_STACK, 0, 0)
     context += struct.pack(
@@ -73,9 +88,7 @@ def restoring_frame(registers: Registers, vector_state: bytes, mask: int, restor
         *map(r, ("rcx", "rsp", "rip", "eflags")),
     )
     context += struct.pack("<4H4Q", r("cs"), 0, 0, r("ss"), 0, 0, 0, 0)
-    context += struct.pack("<Q64xQ", fp_at, mask)
-    frame = struct.pack("<Q", restorer) + context
-    return Frame(address, frame.ljust(fp_at - address, b"\0") + xstate)
+    return context + struct.pack("<Q64xQ", fp_at, mask)
 
 
 def _as_signal_frame_has_it(vector_state: bytes) -> bytes:
@@ -83,10 +96,14 @@ def _as_signal_frame_has_it(vector_state: bytes) -> bytes:
     state = bytearray(vector_state)
     (features,) = struct.unpack_from("<Q", state, _SW_RESERVED_AT)
     (in_use,) = struct.unpack_from("<Q", state, _XSTATE_HEADER_AT)
-    if len(state) > _BEFORE_AMX_BYTES and not in_use & _AMX:
-        # A process without leave to use the tiles has a smaller area, and the kernel takes none that is larger.
-        del state[_BEFORE_AMX_BYTES:]
-        features &= ~_AMX
+    if features & _TILES and not in_use & _TILES:
+        # ptrace gives room for the tiles always. The kernel gives it to a thread that has used them, and takes no area that is
+        # larger than a thread's own: it would forget all but the SSE registers. What is in use is all that it has to have.
+        used = [bit for bit in range(64) if in_use >> bit & 1]
+        if all(bit in _ENDS for bit in used):
+            size = max([_LEAST_XSTATE_BYTES, *(_ENDS[bit] for bit in used)])
+            del state[size:]
+            features = sum(1 << bit for bit in range(64) if features >> bit & 1 and _ENDS.get(bit, size + 1) <= size)
     size = len(state)
     struct.pack_into("<IIQI", state, _SW_RESERVED_AT, _FP_XSTATE_MAGIC1, size + 4, features, size)
     return bytes(state) + struct.pack("<I", _FP_XSTATE_MAGIC2)

@@ -107,3 +107,12 @@ def name_of(pid: int, tid: int) -> str:
             return stream.read(64).rstrip(b"\n").decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def parent_of(pid: int) -> int | None:
+    """None once it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as stream:
+            return int(stream.read(4096).rpartition(b")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return None

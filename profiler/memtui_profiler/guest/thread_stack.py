@@ -1,0 +1,83 @@
+"""The stack that a thread of glibc's really has, as its own descriptor says: the mapping around it may hold other stacks as well.
+
+Layout: struct pthread of glibc's nptl/descr.h, at the thread pointer. Its place there differs between versions, so the words
+are looked for: a block that begins below the stack pointer and ends just above the descriptor can only be one.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from memtui_profiler.errors import UserError
+from memtui_profiler.guest.memory import ProcessMemory
+
+_PAGE_BYTES = 4096
+# A thread pointer is aligned so (TCB_ALIGNMENT); the words that point to itself are tcb and self of tcbhead_t.
+_ALIGNMENT_BYTES = 64
+_SELF_AT = 16
+_DESCRIPTOR_BYTES = 3 << 10
+# Above the thread pointer lie the descriptor and what thread-local storage is aligned by.
+_MOST_ABOVE_BYTES = 16 << 10
+_SIZE_LIMIT_BYTES = 1 << 40  # no pointer passes for a size
+_SEARCHED_BYTES = 2 << 20
+_CHUNK_BYTES = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadStack:
+    """Addresses: ``low`` the lowest one above the guard, ``high`` the end, ``thread_pointer`` where fs points to."""
+
+    low: int
+    high: int
+    thread_pointer: int
+
+
+def thread_stack(pointer: int, end: int, memory: ProcessMemory) -> ThreadStack | None:
+    """The stack of the thread whose stack pointer is ``pointer``, in a mapping that ends at ``end``.
+
+    None: it is not on the stack that it was made with, or not of glibc's making.
+    """
+    try:
+        at = _thread_pointer(pointer, end, memory)
+        if at is None:
+            return None
+        words = _words(memory.read(at, min(_DESCRIPTOR_BYTES, end - at) & ~7))
+    except UserError:
+        return None
+    for block, size, guard in zip(words, words[1:], words[2:], strict=False):
+        high = block + size
+        if block < pointer < at < high <= at + _MOST_ABOVE_BYTES and guard < size < _SIZE_LIMIT_BYTES:
+            low = (block + guard + _PAGE_BYTES - 1) & -_PAGE_BYTES
+            return ThreadStack(low, high, at) if low < pointer else None
+    return None
+
+
+def runs(function: int, stack: ThreadStack, memory: ProcessMemory) -> bool:
+    """Whether the thread was made to run ``function``: its descriptor has it as the start routine."""
+    size = min(_DESCRIPTOR_BYTES, stack.high - stack.thread_pointer) & ~7
+    try:
+        return function in _words(memory.read(stack.thread_pointer, size))
+    except UserError:
+        return False
+
+
+def _thread_pointer(pointer: int, end: int, memory: ProcessMemory) -> int | None:
+    """The first descriptor above the stack pointer."""
+    at = pointer & -_ALIGNMENT_BYTES
+    limit = min(end, pointer + _SEARCHED_BYTES)
+    while at < limit:
+        size = min(_CHUNK_BYTES, limit - at) & -_ALIGNMENT_BYTES
+        if size == 0:
+            return None
+        words = _words(memory.read(at, size))
+        for index in range(0, len(words), _ALIGNMENT_BYTES // 8):
+            here = at + 8 * index
+            if words[index] == words[index + _SELF_AT // 8] == here:
+                return here
+        at += size
+    return None
+
+
+def _words(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // 8}Q", data)
