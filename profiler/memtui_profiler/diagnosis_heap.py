@@ -18,12 +18,12 @@ from memtui_profiler.diagnosis_outside import (
     without_allocator,
 )
 from memtui_profiler.diagnosis_values import Diagnosis, DiagnosisInput, Verdict
-from memtui_profiler.heap_balance import MEDIAN_S, Balance, freed_bytes, idle_s, persists, typical, unfreed_s
+from memtui_profiler.heap_balance import MEDIAN_S, Balance, freed_bytes, idle_s, persists, typical
 from memtui_profiler.words import percent_words, size_words, span_words
 
 HOLD_S = 10.0
 # In a process that allocates, free memory counts once nobody has needed it for so long.
-BUSY_HOLD_S = 30.0
+BUSY_HOLD_S = 20.0
 _ON_SHARE, _OFF_SHARE = 0.30, 0.22
 IDLE_S = 8.0
 RELEASE_NEWS_S = 120.0
@@ -84,14 +84,12 @@ def _retention(
     over = facts.end is not None
     share = f"{share_of(now.free_bytes, now)} of RSS {'was' if over else 'is'} free memory"
     kept = f"{share} {name} {'kept' if over else 'keeps'}"
-    rate, still_s, unfreed = facts.allocator[-1].release_rate, idle_s(looks), unfreed_s(looks)
+    rate, still_s = facts.allocator[-1].release_rate, idle_s(looks)
     helps = "no rate could help" if over else "no rate helps"
     if rate is None:
         why, brief = "" if over else "; only a release returns it", ""
     elif still_s >= IDLE_S:
-        why, brief = f"; no frees for {span_words(still_s)}: {helps}", "; no frees"
-    elif unfreed >= IDLE_S:
-        why, brief = f"; no pages freed: {helps}", "; no pages freed"
+        why, brief = f"; no frees seen in {span_words(still_s)}: {helps}", "; no frees seen"
     elif rate == 0:
         why, brief = "; rate 0 returns nothing", "; rate 0"
     else:
@@ -119,8 +117,10 @@ def _retention_evidence(
     said = [f"whole pages that {name} holds free: {size_words(now.free_bytes)} of {size_words(now.rss_bytes)} RSS"]
     if least >= LEAST_BYTES:
         said.append(f"{size_words(least)} of it were free at each of {len(looks)} looks in {span_words(since_s)}")
-    if (unfreed := unfreed_s(looks)) >= IDLE_S:
-        said.append(f"for {span_words(unfreed)} hardly a page was freed: free memory was taken or left, none was added")
+    if (still_s := idle_s(looks)) >= IDLE_S:
+        said.append(
+            f"for {span_words(still_s)} its figures are the same to the byte: nothing was freed, or it was taken again at once"
+        )
     if rate is not None:
         freed = freed_bytes(looks)
         said.append(

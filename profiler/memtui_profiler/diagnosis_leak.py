@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from memtui_profiler.diagnosis_reports import growth_evidence
-from memtui_profiler.diagnosis_rss import level_part, rise_before, signed_words
+from memtui_profiler.diagnosis_rss import LEVEL_BYTES, level_part, rise_before, signed_words
 from memtui_profiler.diagnosis_values import LOST_KINDS, Diagnosis, DiagnosisInput, Verdict
 from memtui_profiler.heap_balance import Balance
 from memtui_profiler.request import CHECK_OFF
@@ -235,7 +235,7 @@ def of_levelled(in_use: InUse) -> Diagnosis | None:
     level_from_s, spread_bytes = level_part(in_use.at_s, in_use.sizes)
     level_s = in_use.at_s[-1] - level_from_s
     rise = rise_before(in_use.at_s, in_use.sizes, level_from_s, spread_bytes)
-    if level_s < MIN_SPAN_S or not rise:
+    if level_s < MIN_SPAN_S or rise < LEVEL_BYTES:
         return None
     stays = f"stays at {size_words(in_use.sizes[-1])} for {span_words(level_s)}"
     within = f"it has kept within {size_words(spread_bytes)} since" if spread_bytes else "it has not changed since"

@@ -24,8 +24,6 @@ MEDIAN_S = 10.0
 MEDIAN_LOOKS = 3
 # So many looks it takes to say that something has been so all the time, in a process that allocates the more.
 _HOLD_LOOKS, _BUSY_LOOKS = 4, 10
-# Between two looks an idle process moves by what its own timers allocate.
-_IDLE_BYTES = 256 << 10
 
 
 class Balance(NamedTuple):
@@ -107,33 +105,27 @@ def typical(looks: Sequence[Balance]) -> Balance:
 
 
 def idle_s(looks: Sequence[Balance]) -> float:
-    """For how long up to the last look nothing was allocated or freed by the page: in use and free have stayed what they are.
+    """For how long up to the last look every figure of the allocator has stayed the same to the byte.
 
-    What was freed and taken again between two looks cannot be seen.
+    What was freed and taken again between two looks, alike, is not seen.
     """
-    last = looks[-1]
-    low_use = high_use = last.in_use_bytes
-    low_free = high_free = last.free_counted_bytes + last.released_bytes
-    since_s = last.at_s
+    last, since_s = looks[-1], looks[-1].at_s
     for look in reversed(looks):
-        free = look.free_counted_bytes + look.released_bytes
-        low_use, high_use = min(low_use, look.in_use_bytes), max(high_use, look.in_use_bytes)
-        low_free, high_free = min(low_free, free), max(high_free, free)
-        if max(high_use - low_use, high_free - low_free) > _IDLE_BYTES:
+        if _figures(look) != _figures(last):
             break
         since_s = look.at_s
     return last.at_s - since_s
 
 
-def unfreed_s(looks: Sequence[Balance]) -> float:
-    """For how long up to the last look no pages were freed: free memory may have been taken, hardly any was added.
-
-    0.0 where that was seen too few times to mean it.
-    """
-    freed, place = 0, len(looks) - 1
-    while place > 0 and (freed := freed + freed_bytes(looks[place - 1 : place + 1])) <= _IDLE_BYTES:
-        place -= 1
-    return looks[-1].at_s - looks[place].at_s if len(looks) - place > _BUSY_LOOKS else 0.0
+def _figures(look: Balance) -> tuple[int, ...]:
+    return (
+        look.in_use_bytes,
+        look.free_counted_bytes,
+        look.central_bytes,
+        look.transfer_bytes,
+        look.thread_bytes,
+        look.released_bytes,
+    )
 
 
 def freed_bytes(looks: Sequence[Balance]) -> int:
