@@ -11,10 +11,11 @@ from memtui.leaks.arrange import Arrangement, Query, arrange
 from memtui.leaks.changes import change_words, signed, was_words
 from memtui.leaks.columns import columns, header_pieces, order_at, row_pieces
 from memtui.leaks.filter import parse_filter
+from memtui.leaks.list import NOTES
 from memtui.leaks.look import ASCII, UNICODE, Look
 from memtui.leaks.model import Grouping, LeakTable, Order, build_table
-from memtui.leaks.pane import NOTES
 from memtui.leaks.pattern import match_pattern
+from memtui.leaks.scope import Scope
 from memtui.leaks.state import LeakPaneState
 from memtui_parsers.report_diff import Change, LeakDelta
 from memtui_parsers.values import LeakKind, LeakReport
@@ -128,14 +129,14 @@ def test_a_group_is_gone_where_all_of_it_is() -> None:
     ],
 )
 def test_the_filter_knows_the_states(words: str, records: list[int]) -> None:
-    rows = arranged(Query(filter=parse_filter(words)))
+    rows = arranged(Query(Scope(parse_filter(words))))
     assert sorted(order_of(rows)) == records
     assert TABLE.difference is not None
     assert rows.delta_bytes == sum(TABLE.difference.deltas[index].delta_bytes for index in records)
 
 
 def test_a_state_without_a_comparison_is_said() -> None:
-    rows = arranged(Query(filter=parse_filter("state:new")), build_table(NEW))
+    rows = arranged(Query(Scope(parse_filter("state:new"))), build_table(NEW))
     assert len(rows) == 0 and rows.error == "state: needs a report to compare with: d"
 
 
@@ -241,7 +242,7 @@ async def test_the_cursor_stays_on_its_leak_through_comparisons_and_other_report
         assert current(app) == 3
         await compare(app, pilot, comparing())
         assert current(app) == 3 and leak_list(app).position == 2
-        await press(app, pilot, "b", "b", "b", "b", "o", "o")
+        await press(app, pilot, "b", "b", "b", "b", "b", "o", "o")
         assert current(app) == 3
         await compare(app, pilot, alone(older(), 1))
         assert leak_list(app).position == 0, "the older report does not have it"

@@ -9,11 +9,12 @@ from rich.cells import cell_len
 
 from memtui.leaks import summary
 from memtui.leaks.arrange import Arrangement, Query, arrange
-from memtui.leaks.columns import columns, header_pieces, note_pieces, order_at, row_pieces
+from memtui.leaks.columns import columns, header_pieces, lead_pieces, notes_words, order_at, row_pieces
 from memtui.leaks.filter import parse_filter
 from memtui.leaks.look import ASCII, UNICODE, Look
 from memtui.leaks.model import Grouping, LeakTable, Order, build_table
 from memtui.leaks.pattern import match_pattern
+from memtui.leaks.scope import Scope
 from memtui.leaks.source import Sources
 from memtui.leaks.stack_lines import StackLine, first_stop, note_lines, stack_lines, stops_of
 from memtui.leaks.state import LeakPaneState
@@ -145,7 +146,7 @@ def test_bars(share: float, bar: str) -> None:
 
 
 def test_the_notes_row_says_how_many_and_the_first() -> None:
-    pieces = note_pieces(("Thread stacks were not found.", "Cut."), 40, UNICODE, cursor=False)
+    pieces = lead_pieces(notes_words(("Thread stacks were not found.", "Cut.")), "note", 40, UNICODE, cursor=False)
     assert "".join(text for text, _ in pieces).rstrip() == "  ◆ 2 notes: Thread stacks were not fou…"
 
 
@@ -233,7 +234,7 @@ def test_the_lines_below_the_list() -> None:
 
 def test_what_a_filter_leaves() -> None:
     def said(text: str) -> str:
-        return summary.filter_line(arrange(TABLE, Query(filter=parse_filter(text)), match_pattern), UNICODE)
+        return summary.filter_line(arrange(TABLE, Query(Scope(parse_filter(text))), match_pattern), UNICODE)
 
     assert said("") == "5 of 5 records, 100 % of bytes"
     assert said("handle_rpc") == "3 of 5 records, >99 % of bytes"
@@ -245,5 +246,5 @@ def test_what_a_filter_leaves() -> None:
 def test_the_caption_for_the_tab_bar() -> None:
     assert summary.caption(ROWS, UNICODE) == "by stack · bytes▾"
     assert summary.caption(ROWS, ASCII) == "by stack - bytesv"
-    inside = arrange(TABLE, Query(within=(Grouping.LIBRARY, "rpc_server")), match_pattern)
+    inside = arrange(TABLE, Query(Scope(within=(Grouping.LIBRARY, "rpc_server"))), match_pattern)
     assert summary.caption(inside, UNICODE) == "in rpc_server · bytes▾"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
-from memtui.leaks.filter import Filter, PatternError, PatternMatcher, passing
+from memtui.leaks.filter import Filter, PatternError, PatternMatcher
+from memtui.leaks.groups import Group, groups_of
 from memtui.leaks.model import (
     Cancelled,
     Grouping,
@@ -17,6 +18,8 @@ from memtui.leaks.model import (
     shown_group,
     sorted_indexes,
 )
+from memtui.leaks.names import place
+from memtui.leaks.scope import WHOLE, Chip, Scope, records_in
 from memtui_parsers.report_diff import Change, LeakDelta
 
 E = TypeVar("E", bound=Enum)
@@ -24,30 +27,52 @@ E = TypeVar("E", bound=Enum)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What the user asked to see. ``within``: only the records of this group of that grouping."""
+    """What the user asked to see."""
 
-    filter: Filter = field(default_factory=Filter)
+    scope: Scope = WHOLE
     order: Order = Order.BYTES
     grouping: Grouping = Grouping.STACK
-    within: tuple[Grouping, str] | None = None
+
+    @property
+    def filter(self) -> Filter:
+        return self.scope.filter
+
+    @property
+    def within(self) -> tuple[Grouping, str] | None:
+        return self.scope.within
+
+    def with_filter(self, wanted: Filter) -> Query:
+        return replace(self, scope=self.scope._replace(filter=wanted))
+
+    def with_within(self, within: tuple[Grouping, str] | None, grouping: Grouping = Grouping.STACK) -> Query:
+        return replace(self, scope=self.scope._replace(within=within), grouping=grouping)
+
+    def with_chips(self, chips: tuple[Chip, ...]) -> Query:
+        return replace(self, scope=self.scope._replace(chips=chips))
 
     def next_order(self, *, comparing: bool = False) -> Query:
+        unfit = {Order.CHANGE} if not comparing else set()
+        if self.grouping is Grouping.STACK:
+            unfit.add(Order.CUMULATIVE)
         order = _after(self.order)
-        return replace(self, order=_after(order) if order is Order.CHANGE and not comparing else order)
+        while order in unfit:
+            order = _after(order)
+        return replace(self, order=order)
 
     def next_grouping(self) -> Query:
-        return replace(self, grouping=_after(self.grouping), within=None)
+        return self.with_within(None, _after(self.grouping))
 
     @property
     def filtered(self) -> bool:
-        return bool(self.filter.terms) or self.within is not None
+        return self.scope.narrowed
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the list. ``record`` is its only record, or a group's largest; ``stacks`` how many it stands for.
+    """One line of the list. ``record`` is its only record, or a group's largest; ``stacks`` how many go through it.
 
-    ``change`` None: nothing is compared. A group is new or gone where all of its stacks are.
+    ``cumulative_bytes`` is what goes through a group; ``size_bytes`` what it allocated itself. ``aside``: of less interest, a
+    library's or still reachable. ``change`` None: nothing is compared. A group is new or gone where all of its own stacks are.
     """
 
     record: int
@@ -59,20 +84,12 @@ class Row:
     location: str
     delta_bytes: int = 0
     change: Change | None = None
+    cumulative_bytes: int = 0
+    aside: bool = False
 
     @property
     def average_bytes(self) -> float:
         return self.size_bytes / self.objects if self.objects else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    name: str
-    members: tuple[int, ...]
-    size_bytes: int
-    objects: int
-    delta_bytes: int = 0
-    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -85,7 +102,7 @@ class Arrangement:
     table: LeakTable
     query: Query
     indexes: Sequence[int]
-    groups: tuple[_Group, ...] = ()
+    groups: tuple[Group, ...] = ()
     record_count: int = 0
     size_bytes: int = 0
     objects: int = 0
@@ -105,24 +122,27 @@ class Arrangement:
         if not self.grouped:
             return self._record_row(index)
         group = self.groups[index]
-        if len(group.members) == 1:
-            kind = self.table.record(group.members[0]).kind.value
-        else:
-            kinds = {self.table.record(member).kind for member in group.members[:64]}
-            kind = kinds.pop().value if len(kinds) == 1 else "several"
+        kinds = {self.table.record(member).kind for member in group.members[:64]}
         grouping = self.query.grouping
-        first = self.table.names[group.members[0]]
         return Row(
-            record=group.members[0],
+            record=group.first,
             size_bytes=group.size_bytes,
             objects=group.objects,
-            stacks=len(group.members),
-            kind=kind,
+            stacks=group.stacks,
+            kind="" if not kinds else kinds.pop().value if len(kinds) == 1 else "several",
             function=shown_group(group.name, grouping),
-            location=first.location if grouping is Grouping.FUNCTION else "",
+            location=self._location(group) if grouping is Grouping.FUNCTION else "",
             delta_bytes=group.delta_bytes,
             change=group.change,
+            cumulative_bytes=group.cumulative_bytes,
+            aside=group.library or group.reachable,
         )
+
+    def _location(self, group: Group) -> str:
+        """Where the largest record is in a function: the line that allocated, or the call that leads there."""
+        of, functions = self.table.functions.of, self.table.functions.all
+        stack = self.table.record(group.first).stack
+        return next((place(frame) for frame in stack if functions[of[id(frame)]].name == group.name), "")
 
     def _record_row(self, index: int) -> Row:
         record, name = self.table.record(index), self.table.names[index]
@@ -137,6 +157,8 @@ class Arrangement:
             name.location,
             0 if delta is None else delta.delta_bytes,
             None if delta is None else delta.change,
+            record.size_bytes,
+            aside=self.table.is_aside(record),
         )
 
     def group_name(self, position: int) -> str:
@@ -165,23 +187,20 @@ def arrange(
 ) -> Arrangement:
     """Work for a worker thread; raises Cancelled. A bad pattern gives an arrangement without rows whose ``error`` says why."""
     try:
-        records = passing(table, query.filter, match_pattern, cancelled)
+        records = records_in(table, query.scope, match_pattern, cancelled)
     except PatternError as error:
         return Arrangement(table, query, (), error=str(error))
-    if query.within is not None:
-        grouping, name = query.within
-        records = [index for index in records if table.group_of(index, grouping) == name]
     leaks = table.report.leaks
     size_bytes = sum(leaks[index].size_bytes for index in records)
     objects = sum(leaks[index].objects for index in records)
     deltas = () if table.difference is None else table.difference.deltas
     delta_bytes = sum(deltas[index].delta_bytes for index in records) if deltas else 0
     delta_objects = sum(deltas[index].delta_objects for index in records) if deltas else 0
-    groups: tuple[_Group, ...] = ()
+    groups: tuple[Group, ...] = ()
     if query.grouping is Grouping.STACK:
         indexes = _sorted_records(table, records, query.order, cancelled)
     else:
-        groups = _groups(table, records, query.grouping, cancelled)
+        groups = groups_of(table, records, query.grouping, cancelled)
         indexes = _sorted_groups(table, groups, query.order, cancelled)
     return Arrangement(
         table,
@@ -198,7 +217,7 @@ def arrange(
 
 def _sorted_records(table: LeakTable, records: list[int], order: Order, cancelled: Callable[[], bool]) -> Sequence[int]:
     leaks = table.report.leaks
-    if order is Order.BYTES or (order is Order.CHANGE and table.difference is None):
+    if order in (Order.BYTES, Order.CUMULATIVE) or (order is Order.CHANGE and table.difference is None):
         return records
     if order is Order.CHANGE and table.difference is not None:
         return _sorted_by_change(records, table.difference.deltas, cancelled)
@@ -216,39 +235,8 @@ def _sorted_records(table: LeakTable, records: list[int], order: Order, cancelle
     return [index for name in sorted(by_name, key=str.lower) for index in by_name[name]]
 
 
-def _groups(
-    table: LeakTable, records: list[int], grouping: Grouping, cancelled: Callable[[], bool]
-) -> tuple[_Group, ...]:
-    members: dict[str, list[int]] = {}
-    for index in records:
-        members.setdefault(table.group_of(index, grouping), []).append(index)
-    if cancelled():
-        raise Cancelled
-    leaks = table.report.leaks
-    deltas = () if table.difference is None else table.difference.deltas
-    return tuple(
-        _Group(
-            name,
-            tuple(indexes),
-            sum(leaks[index].size_bytes for index in indexes),
-            sum(leaks[index].objects for index in indexes),
-            sum(deltas[index].delta_bytes for index in indexes) if deltas else 0,
-            _change_of_all([deltas[index] for index in indexes]) if deltas else None,
-        )
-        for name, indexes in members.items()
-    )
-
-
-def _change_of_all(deltas: Sequence[LeakDelta]) -> Change:
-    changes = {delta.change for delta in deltas}
-    if len(changes) == 1:
-        return changes.pop()
-    more = sum(delta.delta_bytes for delta in deltas)
-    return Change.GROWN if more > 0 else Change.SHRUNK if more < 0 else Change.SAME
-
-
 def _sorted_by_change(
-    indexes: Sequence[int], deltas: Sequence[LeakDelta] | Sequence[_Group], cancelled: Callable[[], bool]
+    indexes: Sequence[int], deltas: Sequence[LeakDelta] | Sequence[Group], cancelled: Callable[[], bool]
 ) -> list[int]:
     """What has grown most first; what is gone stands at the end, the largest first."""
     there = [index for index in indexes if deltas[index].change is not Change.GONE]
@@ -260,7 +248,7 @@ def _sorted_by_change(
 
 
 def _sorted_groups(
-    table: LeakTable, groups: tuple[_Group, ...], order: Order, cancelled: Callable[[], bool]
+    table: LeakTable, groups: tuple[Group, ...], order: Order, cancelled: Callable[[], bool]
 ) -> Sequence[int]:
     positions = range(len(groups))
     if order is Order.CHANGE and table.difference is not None:
@@ -268,12 +256,17 @@ def _sorted_groups(
     if order is Order.FUNCTION:
         return sorted(positions, key=lambda i: groups[i].name.lower())
     if order is Order.LOCATION:
-        return sorted(positions, key=lambda i: (table.names[groups[i].members[0]].location, groups[i].name.lower()))
+        return sorted(positions, key=lambda i: (table.names[groups[i].first].location, groups[i].name.lower()))
     if order is Order.OBJECTS:
         return sorted_indexes(positions, lambda i: groups[i].objects, cancelled)
     if order is Order.AVERAGE:
         return sorted_indexes(positions, lambda i: groups[i].size_bytes / (groups[i].objects or 1), cancelled)
-    return sorted_indexes(positions, lambda i: groups[i].size_bytes, cancelled)
+    # What it allocated itself decides, then what goes through it; the other way round where that is asked for.
+    flat, through = ([getattr(group, name) for group in groups] for name in ("size_bytes", "cumulative_bytes"))
+    first, second = (through, flat) if order is Order.CUMULATIVE else (flat, through)
+    least = -1 - max(first, default=0)
+    keys = [key + least if group.reachable else key for key, group in zip(first, groups, strict=True)]
+    return sorted_indexes(sorted_indexes(positions, second.__getitem__, cancelled), keys.__getitem__, cancelled)
 
 
 def _after(choice: E) -> E:

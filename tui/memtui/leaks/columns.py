@@ -15,6 +15,9 @@ from memtui.leaks.names import shorten
 from memtui_parsers.clean_text import clean
 from memtui_parsers.report_diff import Change
 
+# Groups of which the number of stacks is said rather than a place.
+COUNTED = (Grouping.FILE, Grouping.LIBRARY, Grouping.NAMESPACE)
+
 # Text and the part of the look it has: 'bytes', 'bar', 'function' ...; '' for the ground.
 Piece = tuple[str, str]
 
@@ -33,6 +36,7 @@ class Columns:
     """Widths in cells, 0 for a column that is not shown. ``width`` is the whole row's, the cursor's cell first."""
 
     width: int
+    cumulative: int
     objects: int
     average: int
     bar: int
@@ -46,7 +50,7 @@ class Columns:
         """(column, its first cell, its width) for the columns shown."""
         spans = [("bytes", 1, _BYTES)]
         at = 1 + _BYTES
-        for name in ("objects", "average", "percent", "bar", "delta", "kind", "function", "location"):
+        for name in ("cumulative", "objects", "average", "percent", "bar", "delta", "kind", "function", "location"):
             width = getattr(self, name)
             if width > 0:
                 spans.append((name, at + _GAP, width))
@@ -61,32 +65,34 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
     stack shows. Where two reports are compared and room is short, what has changed takes the place of shares and averages.
     """
     table = arrangement.table
+    grouping = arrangement.query.grouping
     comparing = table.difference is not None
     objects = max(7, len(f"{max(table.total_objects, 0):,}"))
     mixed = len(table.kinds) > 1
-    widest_kind = max((len(kind) for kind in table.kinds), default=0)
+    whole_kinds = width >= (92 if mixed else 104)
+    kinds = table.kinds if whole_kinds else [short_kind(kind) for kind in table.kinds] if mixed else []
     tight_fit = beside_stack and width < 96
-    average = 9 if width >= 96 else (_TIGHT if beside_stack else 0)
+    average = 9 if width >= 96 else (_TIGHT if beside_stack and not mixed else 0)
     bar = _TIGHT if tight_fit and width < 80 else (7 if width < 110 else 12)
-    kind = widest_kind if width >= (92 if mixed else 104) else 0
     widest = 13 if width < 60 else (15 if tight_fit else (18 if width < 96 else 28))
     location = min(max(table.widest_location, 8), widest)
-    if arrangement.query.grouping in (Grouping.FILE, Grouping.LIBRARY):
+    if grouping in COUNTED:
         location = len("123 456 stacks") if len(table.names) > 9_999 else len("9 999 stacks")
     wanted = {
+        "cumulative": _BYTES if arrangement.grouped else 0,
         "objects": objects,
         "bar": bar,
         "location": location,
-        "average": average,
+        "average": average if not arrangement.grouped or width >= 110 else 0,
         "percent": 7 if width >= 96 else 0,
         "delta": _DELTA if comparing else 0,
-        "kind": kind,
+        "kind": 0 if arrangement.grouped else max(map(len, kinds), default=0),
     }
     if comparing and width < 96:
         wanted |= {"bar": 0, "average": 0}
-    for least in ("percent", "kind", "average", "bar", "objects", "location", "delta"):
-        enough = _FUNCTION_WISHED if comparing and least in _OF_ONE_REPORT else _FUNCTION_LEAST
-        if _function_width(width, wanted) < enough:
+    for least in ("percent", "kind", "average", "bar", "objects", "location", "cumulative", "delta"):
+        wished = (comparing and least in _OF_ONE_REPORT) or (least == "kind" and not whole_kinds)
+        if _function_width(width, wanted) < (_FUNCTION_WISHED if wished else _FUNCTION_LEAST):
             wanted[least] = 0
     return Columns(width=width, function=max(0, _function_width(width, wanted)), **wanted)
 
@@ -98,6 +104,7 @@ def _function_width(width: int, others: dict[str, int]) -> int:
 
 _TITLES = {
     "bytes": "BYTES",
+    "cumulative": "CUM",
     "objects": "OBJECTS",
     "average": "AVERAGE",
     "percent": "SHARE",
@@ -108,6 +115,7 @@ _TITLES = {
 }
 _ORDERS = {
     "bytes": Order.BYTES,
+    "cumulative": Order.CUMULATIVE,
     "objects": Order.OBJECTS,
     "average": Order.AVERAGE,
     "percent": Order.BYTES,
@@ -126,13 +134,15 @@ def header_pieces(arrangement: Arrangement, layout: Columns, look: Look) -> list
         title = look.text(_TITLES.get(name, "")) or (
             "FUNCTION" if grouping is Grouping.STACK else grouping.value.upper()
         )
+        if name == "bytes" and arrangement.grouped:
+            title = "FLAT"
         if name == "bar" and layout.percent:
             title = ""
-        if name == "location" and grouping in (Grouping.FILE, Grouping.LIBRARY):
+        if name == "location" and grouping in COUNTED:
             title = "STACKS"
         if name == "average" and width < len(title):
             title = "AVG"
-        right = name in ("bytes", "objects", "average", "percent", "delta", "location")
+        right = name in ("bytes", "cumulative", "objects", "average", "percent", "delta", "location")
         at = start + width - len(title) if right else start
         if name not in ("percent", "bar") and _ORDERS.get(name) is order:
             title += look.sorted_by
@@ -159,7 +169,9 @@ def row_pieces(arrangement: Arrangement, position: int, layout: Columns, look: L
     ]
     for name, _, width in layout.spans()[1:]:
         pieces.append((" " * _GAP, ""))
-        if name == "objects":
+        if name == "cumulative":
+            pieces.append((prose(row.cumulative_bytes).rjust(width), "cumulative"))
+        elif name == "objects":
             pieces.append((look.count(row.objects).rjust(width), "objects"))
         elif name == "average":
             average = row.average_bytes
@@ -168,21 +180,61 @@ def row_pieces(arrangement: Arrangement, position: int, layout: Columns, look: L
         elif name == "percent":
             pieces.append((("" if gone else percent(share)).rjust(width), "share"))
         elif name == "bar":
-            bar = look.bar(share, width)
-            pieces += [(bar, "bar"), (" " * (width - len(bar)), "")]
+            pieces += _bar(share, arrangement.share(row.cumulative_bytes), width, look)
         elif name == "delta":
-            pieces.append((_delta_words(row).rjust(width), (row.change or Change.SAME).value))
+            words = "" if row.change is None else _delta_words(row)
+            pieces.append((words.rjust(width), (row.change or Change.SAME).value))
         elif name == "kind":
-            pieces.append((row.kind.ljust(width)[:width], "kind"))
+            kind = row.kind if len(row.kind) <= width else short_kind(row.kind)
+            pieces.append((kind.ljust(width)[:width], kind_part(row.kind)))
         elif name == "function":
             pieces.append((padded(look, look.text(shorten(row.function, width)), width), "function"))
         elif name == "location":
             pieces.append((_place(arrangement, row.location, row.stacks, width, look), "location"))
     used = sum(cell_len(text) for text, _ in pieces)
     pieces.append((" " * (layout.width - used), ""))
-    if gone:
-        return [(text, part if part in ("mark", Change.GONE.value, "") else "past") for text, part in pieces]
+    if gone or row.aside:
+        kept = ("mark", "reachable", "bar", "through", "", *(change.value for change in Change))
+        return [(text, part if part in kept else "past" if gone else "runtime") for text, part in pieces]
     return pieces
+
+
+def _bar(share: float, through: float, width: int, look: Look) -> list[Piece]:
+    """What it is itself, then what goes through it besides."""
+    own = look.bar(share, width)
+    more = look.through * max(0, round(min(1.0, through) * width) - len(own))
+    return [(own, "bar"), (more, "through"), (" " * (width - len(own) - len(more)), "")]
+
+
+_SHORT_KINDS = {
+    "unreachable": "lost",
+    "not-freed": "not freed",
+    "definitely-lost": "definite",
+    "indirectly-lost": "indirect",
+    "possibly-lost": "possible",
+    "still-reachable": "reachable",
+}
+_KIND_PARTS = {
+    "unreachable": "lost",
+    "definitely-lost": "lost",
+    "direct": "lost",
+    "indirectly-lost": "doubtful",
+    "possibly-lost": "doubtful",
+    "indirect": "doubtful",
+    "still-reachable": "reachable",
+    "in-use": "alive",
+    "growth": "alive",
+}
+
+
+def short_kind(kind: str) -> str:
+    """A kind in at most nine columns."""
+    return _SHORT_KINDS.get(kind, kind)
+
+
+def kind_part(kind: str) -> str:
+    """The colour of a kind: surely lost, perhaps, not, or nothing that was ever called lost."""
+    return _KIND_PARTS.get(kind, "kind")
 
 
 def _delta_words(row: Row) -> str:
@@ -192,13 +244,17 @@ def _delta_words(row: Row) -> str:
     return "=" if row.change is Change.SAME else signed(row.delta_bytes)
 
 
-def note_pieces(notes: tuple[str, ...], width: int, look: Look, *, cursor: bool) -> list[Piece]:
-    """The row that stands for the report's notes: their number and the first of them."""
-    words = f"{len(notes)} note{'' if len(notes) == 1 else 's'}: {clean(notes[0])}"
+def lead_pieces(words: str, part: str, width: int, look: Look, *, cursor: bool) -> list[Piece]:
+    """A row above the list: ``part`` 'note' or 'fault'."""
     return [
         (look.cursor if cursor else " ", "mark"),
-        (padded(look, f" {look.note} {look.text(words)}", width - 1), "note"),
+        (padded(look, f" {look.note} {look.text(words)}", width - 1), part),
     ]
+
+
+def notes_words(notes: tuple[str, ...]) -> str:
+    """The report's notes in a row: their number and the first of them."""
+    return f"{len(notes)} note{'' if len(notes) == 1 else 's'}: {clean(notes[0])}"
 
 
 def padded(look: Look, words: str, width: int) -> str:
@@ -210,7 +266,7 @@ def padded(look: Look, words: str, width: int) -> str:
 def _place(arrangement: Arrangement, location: str, stacks: int, width: int, look: Look) -> str:
     """The location right aligned, its end kept: the line number matters most."""
     grouping = arrangement.query.grouping
-    if grouping is not Grouping.STACK and (stacks > 1 or not location):
+    if grouping in COUNTED or (grouping is not Grouping.STACK and not location):
         location = f"{look.count(stacks)} stack{'' if stacks == 1 else 's'}"
     shown = look.text(location)
     if cell_len(shown) > width:

@@ -22,6 +22,9 @@ class Look:
     sorted_by: str
     note: str
     fold: str
+    through: str
+    closed: str
+    opened: str
 
     def text(self, words: str) -> str:
         """``words`` in this character set: what ASCII lacks becomes a likeness, or ``?``."""
@@ -62,6 +65,10 @@ _LIKENESSES = str.maketrans(
         "·": "-",
         "│": "|",
         "▾": "v",
+        "▸": ">",
+        "→": "->",
+        "−": "-",
+        "›": ">",
         "\N{THIN SPACE}": " ",
         "—": "-",
         "±": "+-",
@@ -81,6 +88,9 @@ UNICODE = Look(
     sorted_by="▾",
     note="◆",
     fold="…",
+    through="░",
+    closed="▸",
+    opened="▾",
 )
 ASCII = Look(
     ascii=True,
@@ -94,6 +104,9 @@ ASCII = Look(
     sorted_by="v",
     note="!",
     fold="..",
+    through="-",
+    closed="+",
+    opened="-",
 )
 
 

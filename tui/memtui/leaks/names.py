@@ -16,6 +16,8 @@ UNKNOWN = "(no stack)"
 NAME_LIMIT = 2048
 CALLED_BY = " ← "
 ANONYMOUS = "(anonymous namespace)::"
+# What stands for it while a name is taken apart: brackets begin the arguments.
+_UNNAMED = "\0::"
 
 _STANDARD_SPACES = ("std::", "__gnu_cxx::", "__cxxabiv1::", "__gnu_debug::", "__gnu_parallel::")
 # What the linker adds to every program before main.
@@ -123,6 +125,41 @@ def shorten(name: str, width: int) -> str:
     forms = (folded, _qualified(folded), bare_types, _last(bare_types, 2), plain, qualified, _last(qualified, 2))
     shortest = min(_last(qualified, 1), name, key=len)
     return next((form for form in forms if len(form) <= width), shortest)
+
+
+def namespace_of(name: str) -> str:
+    """The C++ namespaces (or Rust modules) that a demangled function is in, ``relay::codec``; '' for the global one.
+
+    Names alone do not tell a namespace from a class: the first part that has template arguments, begins with a capital, or
+    is repeated by the function's own (a constructor) is taken for a class.
+    """
+    if name.startswith("<"):
+        # Rust's <Type as Trait>::function: the type's.
+        name = f"{name[1:].partition(' as ')[0].partition('>::')[0]}::_"
+    if any(mark in name for mark in ("<", "{", "operator", ANONYMOUS)):
+        name = name[:NAME_LIMIT].replace(ANONYMOUS, _UNNAMED)
+        parts = _parts(_qualified(_collapse(name, keep_templates=True)))
+    else:
+        parts = name.partition("(")[0].rpartition(" ")[2].split("::")
+    own, spaces = parts[-1].lstrip("~"), []
+    for part in parts[:-1]:
+        if "<" not in part:
+            part = part.rpartition(" ")[2]
+        if part != "\0" and (not part or "<" in part or part[0].isupper() or part == own):
+            break
+        spaces.append(ANONYMOUS[:-2] if part == "\0" else part)
+    return "::".join(spaces)
+
+
+def _parts(name: str) -> list[str]:
+    """A qualified name at its ``::``, but for those inside brackets."""
+    parts, depth, begin = [], 0, 0
+    for index, char in enumerate(name):
+        depth += {"<": 1, "{": 1, "(": 1, ">": -1, "}": -1, ")": -1}.get(char, 0)
+        if char == ":" and depth <= 0 and name.startswith("::", index):
+            parts.append(name[begin:index])
+            begin = index + 2
+    return [*parts, name[begin:]]
 
 
 def _last(name: str, parts: int) -> str:

@@ -12,12 +12,13 @@ from textual.worker import Worker, WorkerState
 
 from memtui.leaks import summary
 from memtui.leaks.arrange import Arrangement, Query
+from memtui.leaks.columns import notes_words
 from memtui.leaks.detail import StackView
 from memtui.leaks.filter import parse_filter
 from memtui.leaks.find import FindBar
-from memtui.leaks.list import LeakList
+from memtui.leaks.list import NOTES, LeakList
 from memtui.leaks.look import look as look_for
-from memtui.leaks.model import Grouping, LeakTable, Order, same_record
+from memtui.leaks.model import LeakTable, Order, same_record
 from memtui.leaks.notices import EmptyView, SummaryLines
 from memtui.leaks.source import Sources
 from memtui.leaks.state import Empty, LeakPaneState, empty_of, reading
@@ -25,7 +26,6 @@ from memtui.leaks.work import rows_work, table_work
 from memtui_parsers.values import LeakRecord
 
 SPLIT_FROM = 100
-NOTES = -1
 
 
 class LeakPane(Container):
@@ -131,13 +131,7 @@ class LeakPane(Container):
         if arrangement is None:
             return
         if position >= 0 and arrangement.grouped and arrangement.row(position).stacks > 1:
-            self._ask(
-                replace(
-                    self._query,
-                    grouping=Grouping.STACK,
-                    within=(arrangement.query.grouping, arrangement.group_name(position)),
-                )
-            )
+            self._ask(self._query.with_within((arrangement.query.grouping, arrangement.group_name(position))))
             return
         self.add_class("-opened")
         self._show_detail()
@@ -156,7 +150,7 @@ class LeakPane(Container):
             return True
         if self._query.within is not None:
             grouping, _ = self._query.within
-            self._ask(replace(self._query, grouping=grouping, within=None))
+            self._ask(self._query.with_within(None, grouping))
             return True
         if self.has_class("-finding"):
             self._leave_filter(cleared=True)
@@ -224,7 +218,7 @@ class LeakPane(Container):
             grouping, name = query.within
             if self._anchor is not None and self._anchor != NOTES:
                 name = table.group_of(self._anchor, grouping)
-            query = replace(query, within=(grouping, name))
+            query = query.with_within((grouping, name), query.grouping)
         self._ask(query)
 
     def _ordered_for(self, table: LeakTable) -> Query:
@@ -247,7 +241,7 @@ class LeakPane(Container):
         self.remove_class("-empty")
         leak_list = self.query_one(LeakList)
         hint = "" if len(arrangement) else arrangement.error or "No record passes the filter: esc clears it."
-        leak_list.show(arrangement, self._notes(), self._position(arrangement, leak_list.position), hint)
+        leak_list.show(arrangement, self._lead(), self._position(arrangement, leak_list.position), hint)
         self._show_detail()
         words = self._look.text(summary.filter_line(arrangement, self._look))
         self.query_one(FindBar).say(words, error=bool(arrangement.error))
@@ -264,6 +258,10 @@ class LeakPane(Container):
         if found is not None:
             return found
         return 0 if arrangement.query.filtered else max(0, min(before, len(arrangement) - 1))
+
+    def _lead(self) -> tuple[tuple[int, str], ...]:
+        notes = self._notes()
+        return ((NOTES, notes_words(notes)),) if notes else ()
 
     def _notes(self) -> tuple[str, ...]:
         return summary.table_notes(self._table) if self._table is not None else ()
@@ -340,7 +338,7 @@ class LeakPane(Container):
     def _filter_typed(self, event: FindBar.Changed) -> None:
         wanted = parse_filter(event.text)
         if wanted != self._query.filter:
-            self._ask(replace(self._query, filter=wanted))
+            self._ask(self._query.with_filter(wanted))
 
     @on(FindBar.Left)
     def _filter_left(self, event: FindBar.Left) -> None:

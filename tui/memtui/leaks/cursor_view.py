@@ -1,0 +1,247 @@
+"""Rows under a header line with a cursor over them: draws those in view and nothing else, so 200,000 cost what 20 do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from memtui.leaks.columns import Piece
+from memtui.leaks.look import Look
+from memtui.leaks.look import look as look_for
+
+
+class CursorView(ScrollView, can_focus=True):
+    """A subclass says how many rows there are, draws one as pieces, and is told when the cursor moved or a row is opened."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "down", show=False, id="leaks.down"),
+        Binding("up,k", "move(-1)", "up", show=False, id="leaks.up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="leaks.page-down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="leaks.page-up"),
+        Binding("home,g", "edge(False)", "first", show=False, id="leaks.first"),
+        Binding("end,G", "edge(True)", "last", show=False, id="leaks.last"),
+        Binding("enter", "select", "open", show=False, id="leaks.open"),
+    ]
+    # The parts that pieces of text have; a subclass may have more.
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "leak--header",
+        "leak--bytes",
+        "leak--cumulative",
+        "leak--objects",
+        "leak--average",
+        "leak--share",
+        "leak--bar",
+        "leak--through",
+        "leak--kind",
+        "leak--lost",
+        "leak--doubtful",
+        "leak--reachable",
+        "leak--alive",
+        "leak--function",
+        "leak--runtime",
+        "leak--inlined",
+        "leak--branch",
+        "leak--location",
+        "leak--new",
+        "leak--grown",
+        "leak--shrunk",
+        "leak--gone",
+        "leak--same",
+        "leak--past",
+        "leak--note",
+        "leak--fault",
+        "leak--mark",
+        "leak--hint",
+        "leak--cursor",
+        "leak--cursor-idle",
+    }
+    DEFAULT_CSS = """
+    CursorView {
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & > .leak--header { color: $muted; }
+        & > .leak--bytes { color: $strong; }
+        & > .leak--cumulative { color: $foreground; }
+        & > .leak--objects { color: $foreground; }
+        & > .leak--average { color: $muted; }
+        & > .leak--share { color: $muted; }
+        & > .leak--bar { color: $bad; }
+        & > .leak--through { color: $faint; }
+        & > .leak--kind { color: $muted; }
+        & > .leak--lost { color: $bad; }
+        & > .leak--doubtful { color: $warn; }
+        & > .leak--reachable { color: $faint; }
+        & > .leak--alive { color: $key; }
+        & > .leak--function { color: $foreground; }
+        & > .leak--runtime { color: $muted; }
+        & > .leak--inlined { color: $faint; text-style: italic; }
+        & > .leak--branch { color: $key; }
+        & > .leak--location { color: $muted; }
+        & > .leak--new { color: $bad; text-style: bold; }
+        & > .leak--grown { color: $bad; }
+        & > .leak--shrunk, & > .leak--gone { color: $good; }
+        & > .leak--same, & > .leak--past { color: $faint; }
+        & > .leak--note { color: $warn; }
+        & > .leak--fault { color: $bad; text-style: bold; }
+        & > .leak--hint { color: $muted; text-style: italic; }
+        & > .leak--mark { color: $key; text-style: bold; }
+        & > .leak--cursor { background: $cursor; text-style: bold; }
+        & > .leak--cursor-idle { background: $bar; text-style: bold; }
+    }
+    """
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+    beside_stack: reactive[bool] = reactive(False, repaint=False)
+
+    def __init__(self, *, ascii: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._look: Look = look_for(ascii)
+        if ascii:
+            # The scrollbar's ends are block elements.
+            self.styles.scrollbar_size_vertical = 0
+
+    # What a subclass says
+
+    @property
+    def row_count(self) -> int:
+        raise NotImplementedError
+
+    def draw_header(self, width: int) -> list[Piece]:
+        raise NotImplementedError
+
+    def draw_row(self, row: int, width: int, *, on_cursor: bool) -> list[Piece] | None:
+        """None: an empty line."""
+        raise NotImplementedError
+
+    def measured(self, width: int) -> None:
+        """The width, or what is shown, is another one now."""
+
+    def cursor_moved(self) -> None:
+        """The user has moved it."""
+
+    def action_select(self) -> None:
+        """The user opens the row under the cursor."""
+
+    def header_clicked(self, x: int) -> None:
+        """The user clicked the header at this cell."""
+
+    # Where the cursor is
+
+    def renew(self, cursor: int) -> None:
+        """The rows are others now."""
+        self._measure()
+        self.set_reactive(CursorView.cursor, max(0, min(cursor, self._last)))
+        self._reveal()
+        self.refresh()
+
+    @property
+    def _last(self) -> int:
+        return max(0, self.row_count - 1)
+
+    @property
+    def _body_height(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def _measure(self) -> None:
+        self.virtual_size = Size(self.size.width, self.row_count + 1)
+        if self.size.width:
+            self.measured(self.size.width)
+
+    def on_resize(self, _: events.Resize) -> None:
+        self._measure()
+        self._reveal()
+        self.refresh()
+
+    def on_focus(self) -> None:
+        self._refresh_row(self.cursor)
+
+    def on_blur(self) -> None:
+        self._refresh_row(self.cursor)
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(cursor, self._last))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        self._refresh_row(old)
+        self._refresh_row(new)
+        self._reveal()
+
+    def watch_beside_stack(self) -> None:
+        self._measure()
+        self.refresh()
+
+    def _reveal(self) -> None:
+        if self.size.height < 2:
+            return
+        top = self.scroll_offset.y
+        wanted = min(self.cursor, max(top, self.cursor - self._body_height + 1))
+        if wanted != top:
+            self.scroll_to(y=wanted, animate=False)
+
+    def _refresh_row(self, cursor: int) -> None:
+        y = cursor + 1 - self.scroll_offset.y
+        if 1 <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    # Keys and mouse
+
+    def action_move(self, by: int) -> None:
+        self.go(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self.go(self.cursor + by * self._body_height)
+
+    def action_edge(self, last: bool) -> None:
+        self.go(self._last if last else 0)
+
+    def go(self, cursor: int) -> None:
+        before = self.cursor
+        self.cursor = cursor
+        if self.cursor != before:
+            self.cursor_moved()
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            self.header_clicked(event.x)
+            return
+        row = self.scroll_offset.y + event.y - 1
+        if row > self._last:
+            return
+        if event.chain == 2:
+            self.action_select()
+        else:
+            self.go(row)
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y == 0:
+            return self._strip(self.draw_header(width), on_cursor=False)
+        row = self.scroll_offset.y + y - 1
+        on_cursor = row == self.cursor
+        pieces = self.draw_row(row, width, on_cursor=on_cursor)
+        return Strip.blank(width, self.rich_style) if pieces is None else self._strip(pieces, on_cursor=on_cursor)
+
+    def _strip(self, pieces: list[Piece], *, on_cursor: bool) -> Strip:
+        ground = self.rich_style
+        top = Style()
+        if on_cursor:
+            top = self.get_component_rich_style("leak--cursor" if self.has_focus else "leak--cursor-idle", partial=True)
+        segments = [
+            Segment(
+                text,
+                ground + (self.get_component_rich_style(f"leak--{part}", partial=True) if part else Style()) + top,
+            )
+            for text, part in pieces
+        ]
+        return Strip(segments).adjust_cell_length(self.size.width, ground + top)
