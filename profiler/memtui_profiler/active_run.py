@@ -296,13 +296,15 @@ class ActiveRun:
         os.close(stream.master)
 
     def _sysroot(self) -> str | None:
-        """Where the paths of the process begin, if that is elsewhere than ours: a container seen from the host."""
+        """Where the paths of the process begin, if they may mean other files than here: a container, a service's own /tmp."""
         root = f"/proc/{self.process.pid}/root"
         try:
             theirs, ours = os.stat(root + "/"), os.stat("/")
+            mounts = os.readlink(f"/proc/{self.process.pid}/ns/mnt"), os.readlink("/proc/self/ns/mnt")
         except OSError:
             return None
-        return None if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino) else root
+        same_root = (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+        return None if same_root and mounts[0] == mounts[1] else root
 
     def close(self) -> None:
         """Let go of everything but the files: the target, should it live, lives on."""
