@@ -212,7 +212,11 @@ def report_from_log(log: HeapcheckLog, *, mode: str = "") -> LeakReport:
             size_bytes, objects = listed.get(leak.frames, (0, 0))
             listed[leak.frames] = (size_bytes + leak.size_bytes, objects + leak.objects)
     largest = sorted(listed.items(), key=lambda item: item[1], reverse=True)
-    stacks = [tuple(Frame(address, function=symbol or None) for address, symbol in frames) for frames, _ in largest]
+    frame: dict[tuple[int, str], Frame] = {}  # stacks share theirs
+    stacks = [
+        tuple(frame.setdefault(step, Frame(step[0], function=step[1] or None)) for step in steps)
+        for steps, _ in largest
+    ]
     total_bytes = sum(c.leaked_bytes for c in log.checks)
     total_objects = sum(c.leaked_objects for c in log.checks)
     whole = total_bytes == sum(size for size, _ in listed.values())

@@ -1,7 +1,7 @@
 """LeakSanitizer's reports, and the leak sections of AddressSanitizer's, out of whatever else a log holds (gcc's and clang's).
 
 A log may hold several reports, of live checks or of several processes: the last whole one is taken. A process with no leak
-writes nothing at all, unless suppressions matched.
+writes nothing at all, unless suppressions matched or LSAN_OPTIONS=log_threads=1 has it name each thread that it looked at.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _SUMMARY = re.compile(r"SUMMARY: \w{1,40}: (\d{1,18}) byte\(s\) leaked in (\d{1,
 _FATAL = re.compile(r"(?:==(\d{1,10})==\s?)?LeakSanitizer has encountered a fatal error")
 _OTHER_ERROR = re.compile(r"==(\d{1,10})==\s?ERROR: (\w{1,40}Sanitizer): ([\w-]{1,80})")
 _NOT_FIRST = re.compile(r"==(\d{1,10})==\s?ASan runtime does not come first")
+_THREAD = re.compile(r"==\d{1,10}==\s?Processing thread (\d{1,10})\.")
 _SUPPRESSIONS = "Suppressions used:"
 _SUPPRESSION = re.compile(r"\s*(\d{1,18})\s+(\d{1,18})\s(\S.*)")
 _RULE = re.compile(r"-{20,}")
@@ -71,6 +72,7 @@ class LsanLogParser:
         self._suppressed: dict[str, tuple[int, int]] = {}
         self._why_not = ""
         self._why_not_pid: int | None = None
+        self._looked = False
 
     def feed(self, chunk: bytes) -> None:
         for line in self._cleaner.feed(chunk):
@@ -101,7 +103,7 @@ class LsanLogParser:
     def _without_report(self) -> LeakReport:
         if self._why_not:
             status, notes, pid = ReportStatus.NOT_RUN, [self._why_not], self._why_not_pid
-        elif self._suppressed:
+        elif self._suppressed or self._looked:
             status, notes, pid = ReportStatus.COMPLETE, list(self._suppression_notes()), self._pid
         else:
             raise ParseError("no sanitizer says anything of leaks in this log")
@@ -138,6 +140,9 @@ class LsanLogParser:
                 self._leak = _Leak(_KINDS[leak[1]], int(leak[2]), int(leak[3]))
         elif "Sanitizer" in line or "ASan" in line:
             self._on_message(line)
+        elif "Processing" in line and (thread := _THREAD.search(line)):
+            if self._pid in (None, int(thread[1])):
+                self._looked, self._why_not = True, ""
         elif self._in_suppressions or _SUPPRESSIONS in line:
             self._on_suppression(line)
         elif not line:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice, zip_longest
 from typing import BinaryIO, NamedTuple
 
+from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
 from memtui_parsers.protobuf_wire import CutShortError, Value, fields, packed, signed, stream_fields
 from memtui_parsers.stack_table import MAX_DEPTH, StackTable
@@ -229,7 +230,8 @@ class _Message:
     def _mapped(self) -> Iterator[Mapping]:
         for entry in self._mappings.values():
             if entry.start < entry.end <= 1 << 64:
-                yield Mapping(entry.start, entry.end, "r-xp", entry.offset, 0, self._text(entry.path))
+                # The inode is not in the profile; 0 would mean that it is no file.
+                yield Mapping(entry.start, entry.end, "r-xp", entry.offset, 1, clean(self._text(entry.path)))
 
     def _argv(self) -> tuple[str, ...]:
         """The first mapping is the program, by the format's own rule."""
