@@ -1,249 +1,132 @@
-"""Turns what the heap checker left, a .heap dump and a log, into the rows of a report. Runs in a worker process."""
+"""Turns what a checker left into the rows of a report. Runs in a worker process, or where a bare file is opened."""
 
 from __future__ import annotations
 
-from array import array
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
-from memtui_parsers.heap_text import is_whole, parse_heap, scale_sampled
-from memtui_parsers.heapcheck_log import HeapcheckLog, check_sentence, parse_heapcheck_log, report_from_log
-from memtui_parsers.heapcheck_notes import STACKS_NOT_SEARCHED
-from memtui_parsers.leak_id import is_runtime_module
-from memtui_parsers.values import HeapProfile, LeakKind, LeakReport, ReportStatus
+from memtui_parsers.heapcheck_log import dump_pid, parse_heapcheck_log
+from memtui_parsers.sniff import FileKind
+from memtui_parsers.values import LeakReport, ReportStatus
+from memtui_profiler.collect_heap import DRACONIAN, HEAPPROFILE, collect_heap
+from memtui_profiler.collect_parsed import parsed_rows
 from memtui_profiler.collect_request import CollectRequest
-from memtui_profiler.debug_files import open_regular
 from memtui_profiler.errors import UserError
-from memtui_profiler.report_modules import ModuleFinder
-from memtui_profiler.session.reader import pack_stack, unpack_stack
-from memtui_profiler.session.rows import Leak, LeakFrame, ModuleRow, ReportEnd, ReportNote, Row, Symbol, SymbolsEnd
-from memtui_profiler.symbolize import symbolize
+from memtui_profiler.report_files import ParsedFile, open_report, parse_report_file, refusal, sniff_file
+from memtui_profiler.session.rows import ReportFacts, Row
 
-DRACONIAN = "draconian"
-HEAPPROFILE = "heapprofile"
-MAX_INTEGER = (1 << 63) - 1  # SQLite's
-_NO_DUMP = "The check left no dump, which is how the heap checker says that nothing leaked"
+__all__ = ["HEAPPROFILE", "collect"]
+
+HEAPCHECK = "heapcheck"
+LSAN = "lsan"
+# What a leak check writes ends so (FACTS.md, "Heap checker"); any other .heap file is a snapshot of what is in use.
+LEAK_DUMP_END = ("-end.heap", "-end.heap.gz")
 
 
 def collect(request: CollectRequest) -> Iterator[Row]:
     """Rows of report ``request.report``: modules, frames, leaks (largest first), notes and the end; then names as they come.
 
-    Times are 0.0, the recorder fills them in. Raises UserError when neither dump nor log can be read as what it should be.
+    With no checker named ``request.dump`` is a bare file, and what it is its contents tell: the first row is then a ReportFacts.
+    Times are 0.0, the recorder fills them in. Raises UserError when what is there cannot be read as what it should be.
     """
-    log = _read_log(request.log)
-    if request.dump is None and request.live and not log.checks:
-        yield from _notes(request.report, [_NO_DUMP, *_log_notes(request, log)])
-        yield _end(request.report, ReportStatus.COMPLETE, 0, 0)
-        yield SymbolsEnd(at_s=0.0, report=request.report)
+    if not request.checker:
+        yield from _bare(request)
+    elif request.checker in (HEAPCHECK, HEAPPROFILE):
+        yield from collect_heap(request)
+    else:
+        yield from _of_checker(request)
+
+
+def _of_checker(request: CollectRequest) -> Iterator[Row]:
+    """memcheck's and LeakSanitizer's: the file they wrote, or their words among the program's own."""
+    troubles: list[str] = []
+    for path in (request.dump, request.log):
+        if path is None:
+            continue
+        try:
+            parsed = _read(path, request)
+        except (OSError, ParseError, UserError) as error:
+            why = error.why if isinstance(error, UserError) else getattr(error, "strerror", None) or str(error)
+            troubles.append(f"{clean(Path(path).name)}: {why}")
+            continue
+        yield from parsed_rows(request, parsed.report, parsed.mappings)
         return
-    if request.dump is None:
-        yield from _from_log(request, log, "")
-        return
+    why = "; ".join(troubles) or f"{request.checker} left nothing"
+    raise UserError("no leak report", why, "run the check again")
+
+
+def _read(path: str, request: CollectRequest) -> ParsedFile:
+    sniffed = sniff_file(path)
+    if error := refusal(clean(path), sniffed):
+        raise error
+    if path == request.log and request.pid is not None and sniffed.kind is FileKind.LSAN_LOG:
+        # Children write to the same place; one in a container knows itself by another number.
+        try:
+            return parse_report_file(path, sniffed.kind, pid=request.pid)
+        except ParseError:
+            pass
+    return parse_report_file(path, sniffed.kind)
+
+
+def _bare(request: CollectRequest) -> Iterator[Row]:
+    path = request.dump or ""
+    name = clean(path)
     try:
-        with open_regular(str(Path(request.dump).absolute())) as stream:
-            profile = parse_heap(stream)
-    except (OSError, ParseError) as error:
-        why = f"the dump {clean(request.dump)} cannot be read: {getattr(error, 'strerror', None) or error}"
-        yield from _from_log(request, log, why)
-        return
-    yield from _from_dump(request, profile, log)
-
-
-def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog) -> Iterator[Row]:
-    report = request.report
-    whole = is_whole(profile)
-    profile = scale_sampled(profile)
-    sysroot = None if request.sysroot is None else Path(request.sysroot)
-    finder = ModuleFinder(profile.mappings, request.extra_maps, sysroot, request.files)
-    found = _Frames(report, finder)
-    leaks = _stacks(profile, found)
-    frames = found.rows
-    modules = [
-        ModuleRow(report=report, ordinal=ordinal, path=module.path, build_id=module.build_id)
-        for ordinal, module in enumerate(finder.modules)
-    ]
-    for module in modules:
-        yield ModuleRow(report=report, ordinal=module.ordinal, path=clean(module.path), build_id=module.build_id)
-    yield from frames
-    kind = _kind(request, profile)
-    total_bytes = total_objects = 0
-    for stack, (size_bytes, objects) in sorted(leaks.items(), key=lambda item: item[1], reverse=True):
-        total_bytes += size_bytes
-        total_objects += objects
-        yield Leak(report=report, size_bytes=_fit(size_bytes), objects=_fit(objects), kind=kind.value, stack=stack)
-    runtimes = _runtimes_own(leaks, frames, modules) if kind is LeakKind.NOT_FREED else []
-    said = [*profile.notes, *_homeless(profile, frames), *runtimes, *_log_notes(request, log)]
-    yield from _notes(report, said)
-    status = ReportStatus.COMPLETE if whole else ReportStatus.TRUNCATED
-    yield _end(report, status, total_bytes, total_objects)
-    # What the finder could not read is what the symbols will say too, in the same words.
-    later = list(finder.notes)
-    readable = {m.ordinal for m, loaded in zip(modules, finder.modules, strict=True) if loaded.facts is not None}
-    yield from symbolize(
-        report,
-        [m for m in modules if m.ordinal in readable],
-        [f for f in frames if f.module in readable],
-        sysroot=sysroot,
-        files=request.files,
-        notes=later,
-    )
-    yield from _notes(report, [note for note in later if note not in said])
-    yield SymbolsEnd(at_s=0.0, report=report)
-
-
-class _Frames(dict[int, int]):
-    """Ordinals by address; looking up a new address makes its row."""
-
-    def __init__(self, report: int, finder: ModuleFinder) -> None:
-        super().__init__()
-        self.rows: list[LeakFrame] = []
-        self._report = report
-        self._finder = finder
-        self._in_allocator: dict[int, bool] = {}
-
-    def __missing__(self, address: int) -> int:
-        place = self._finder.place(address)
-        offset = None if place.offset is None else hex(place.offset)
-        ordinal = self[address] = len(self.rows)
-        self.rows.append(
-            LeakFrame(report=self._report, ordinal=ordinal, address=hex(address), module=place.module, offset=offset)
-        )
-        return ordinal
-
-    def in_allocator(self, address: int) -> bool:
-        found = self._in_allocator.get(address)
-        if found is None:
-            found = self._in_allocator[address] = self._finder.place(address).allocator
-        return found
-
-
-def _stacks(profile: HeapProfile, frames: _Frames) -> dict[bytes, tuple[int, int]]:
-    """(bytes, objects) by packed stack, the allocator's own frames gone from the leaf end; ``frames`` gets the rest."""
-    leaks: dict[bytes, tuple[int, int]] = {}
-    for entry in profile.entries:
-        if not (entry.inuse_objects or entry.inuse_bytes):
-            continue  # allocated once and freed: a heap profile has these
-        stack = entry.addresses
-        while stack and frames.in_allocator(stack[0]):
-            stack = stack[1:]
-        packed = array("I", map(frames.__getitem__, stack)).tobytes()
-        size_bytes, objects = leaks.get(packed, (0, 0))
-        leaks[packed] = (size_bytes + entry.inuse_bytes, objects + entry.inuse_objects)
-    return leaks
-
-
-def _homeless(profile: HeapProfile, frames: list[LeakFrame]) -> list[str]:
-    count = sum(frame.module is None for frame in frames) if profile.mappings else 0
-    where = "in no file that was loaded: an unloaded library, or code made at run time"
-    return [f"{count} {'address lies' if count == 1 else 'addresses lie'} {where}"] if count else []
-
-
-def _runtimes_own(leaks: dict[bytes, tuple[int, int]], frames: list[LeakFrame], modules: list[ModuleRow]) -> list[str]:
-    """Draconian counts what libraries allocate at their start and keep: every program has some, and no one can mend it."""
-    runtime = {module.ordinal for module in modules if is_runtime_module(module.path)}
-    programs = {frame.ordinal for frame in frames if frame.module not in runtime}
-    own = [figures for stack, figures in leaks.items() if stack and programs.isdisjoint(unpack_stack(stack))]
-    if not own:
-        return []
-    size_bytes, objects = sum(size for size, _ in own), sum(count for _, count in own)
-    return [
-        f"{size_bytes} bytes in {objects} objects are the system libraries' own: no frame of the program is in them"
-    ]
-
-
-def _from_log(request: CollectRequest, log: HeapcheckLog, why: str) -> Iterator[Row]:
-    """What the log alone says; ``why`` the dump is not there, '' when there is none."""
-    try:
-        found = report_from_log(log, mode=request.mode)
+        sniffed = sniff_file(path)
+        if error := refusal(name, sniffed):
+            raise error
+        if sniffed.kind is FileKind.HEAP:
+            checker = HEAPCHECK if path.endswith(LEAK_DUMP_END) else HEAPPROFILE
+            yield _facts(request.report, LeakReport(checker, request.mode, ReportStatus.COMPLETE))
+            yield from collect_heap(replace(request, checker=checker))
+        elif sniffed.kind is FileKind.HEAPCHECK_LOG:
+            yield from _bare_log(request, path)
+        else:
+            parsed = parse_report_file(path, sniffed.kind)
+            yield _facts(request.report, parsed.report)
+            yield from parsed_rows(request, parsed.report, parsed.mappings)
+    except OSError as error:
+        raise UserError(f"cannot open {name}", error.strerror or str(error), "check the file") from error
     except ParseError as error:
-        todo = "run the check again" if request.dump else "give memtui the output of a program under HEAPCHECK"
-        raise UserError("no leak report", why or str(error), todo) from error
-    notes = [why, *found.notes] if why else list(found.notes)
-    yield from _log_rows(request.report, found)
-    yield from _notes(request.report, _without_noise(notes, request.mode))
-    yield _end(request.report, found.status, found.total_bytes, found.total_objects)
-    yield from _log_symbols(request.report, found)
-    yield SymbolsEnd(at_s=0.0, report=request.report)
+        raise UserError(
+            f"cannot open {name}", str(error), "give memtui the whole file as the checker wrote it"
+        ) from error
 
 
-def _log_addresses(found: LeakReport) -> dict[int, tuple[int, str | None]]:
-    """Ordinal and symbol of each address of the log."""
-    addresses: dict[int, tuple[int, str | None]] = {}
-    for leak in found.leaks:
-        for frame in leak.stack:
-            addresses.setdefault(frame.address, (len(addresses), frame.function))
-    return addresses
+def _bare_log(request: CollectRequest, path: str) -> Iterator[Row]:
+    """With the dump that the log speaks of, if it is still there: it holds every leak, and what names them."""
+    with open_report(path) as file:
+        log = parse_heapcheck_log(file.stream)
+    mode = DRACONIAN if log.draconian else ""
+    argv = (log.program,) if log.program else ()
+    pid = dump_pid(log.dumps[-1]) if log.dumps else None
+    yield _facts(request.report, LeakReport(HEAPCHECK, mode, ReportStatus.COMPLETE, argv=argv, pid=pid))
+    dump = next((found for named in reversed(log.dumps) if (found := _dump_beside(Path(path), named))), None)
+    yield from collect_heap(replace(request, checker=HEAPCHECK, mode=mode, argv=argv, dump=dump, log=path))
 
 
-def _log_rows(report: int, found: LeakReport) -> Iterator[Row]:
-    addresses = _log_addresses(found)
-    for address, (ordinal, _) in addresses.items():
-        yield LeakFrame(report=report, ordinal=ordinal, address=hex(address), module=None, offset=None)
-    for leak in found.leaks:
-        stack = pack_stack([addresses[frame.address][0] for frame in leak.stack])
-        kind = leak.kind.value
-        yield Leak(report=report, size_bytes=_fit(leak.size_bytes), objects=_fit(leak.objects), kind=kind, stack=stack)
+def _dump_beside(log: Path, named: str) -> str | None:
+    for path in (log.absolute().parent / Path(named).name, Path(named)):
+        if path.is_absolute() and path.is_file():
+            return str(path)
+    return None
 
 
-def _log_symbols(report: int, found: LeakReport) -> Iterator[Symbol]:
-    for ordinal, name in _log_addresses(found).values():
-        if name:
-            yield Symbol(
-                report=report,
-                frame=ordinal,
-                depth=0,
-                function=name,
-                linkage_name=None,
-                file=None,
-                line=None,
-                inlined=0,
-            )
-
-
-def _read_log(path: str | None) -> HeapcheckLog:
-    if path is None:
-        return HeapcheckLog()
-    try:
-        with open_regular(str(Path(path).absolute())) as stream:
-            return parse_heapcheck_log(stream)
-    except OSError:
-        return HeapcheckLog()  # only a hint; a report that needs it says so
-
-
-def _log_notes(request: CollectRequest, log: HeapcheckLog) -> list[str]:
-    verdicts = [check_sentence(check) for check in log.checks if not check.leaked_objects]
-    return _without_noise([*log.notes, *verdicts], request.mode)
-
-
-def _without_noise(notes: list[str], mode: str) -> list[str]:
-    """Draconian reports what stacks point to because it was asked to: no cause for doubt."""
-    return [note for note in notes if not (mode == DRACONIAN and note == STACKS_NOT_SEARCHED)]
-
-
-def _kind(request: CollectRequest, profile: HeapProfile) -> LeakKind:
-    if profile.kind.startswith("growth"):
-        return LeakKind.GROWTH
-    if request.checker == HEAPPROFILE or profile.kind != HEAPPROFILE:
-        return LeakKind.IN_USE
-    return LeakKind.NOT_FREED if request.mode == DRACONIAN else LeakKind.UNREACHABLE
-
-
-def _notes(report: int, texts: list[str]) -> Iterator[ReportNote]:
-    for text in dict.fromkeys(map(clean, texts)):
-        yield ReportNote(report=report, text=text)
-
-
-def _end(report: int, status: ReportStatus, total_bytes: int, total_objects: int) -> ReportEnd:
-    return ReportEnd(
-        at_s=0.0,
+def _facts(report: int, of: LeakReport) -> ReportFacts:
+    run = of.run
+    return ReportFacts(
         report=report,
-        status=status.value,
-        total_bytes=_fit(total_bytes),
-        total_objects=_fit(total_objects),
+        checker=clean(of.checker),
+        mode=clean(of.mode),
+        pid=of.pid if of.pid is not None and 0 < of.pid < 1 << 31 else None,
+        argv=json.dumps([clean(word) for word in of.argv]),
+        started=None if of.started is None else clean(of.started),
+        exit_code=run.exit_code if run.exit_code is not None and abs(run.exit_code) < 1 << 31 else None,
+        signal=None if run.signal is None else clean(run.signal),
+        oom_killed=int(run.oom_killed),
+        seconds=run.seconds,
     )
-
-
-def _fit(number: int) -> int:
-    return min(number, MAX_INTEGER)

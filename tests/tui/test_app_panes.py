@@ -150,7 +150,7 @@ async def test_a_report_from_a_file_has_the_screen_to_itself(tmp_path: Path, siz
     profile.write_bytes(b"heap profile: 1: 8 [ 1: 8] @ heapprofile\n1: 8 [1: 8] @ 0x10\n\nMAPPED_LIBRARIES:\n")
     folder = tmp_path / "session"
     folder.mkdir()
-    write_report_session(folder, profile, is_log=False)
+    write_report_session(folder, profile)
     app = viewer(folder)
     async with app.run_test(size=size) as pilot:
         await eventually(pilot, lambda: app.main.query("#leak-list"), "the report is shown")

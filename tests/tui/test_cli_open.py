@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from memtui.commands.open import CHUNK_BYTES, Contents, contents_of, print_report, session_of
+from memtui.commands.open import contents_of, print_report, session_of
+from memtui_parsers.sniff import CHUNK_BYTES, FileKind
 from memtui_profiler.errors import UserError
 from tests.fixtures import sessions
 
@@ -21,19 +22,19 @@ LOG = (
 
 def test_names_do_not_matter(tmp_path: Path) -> None:
     session = sessions.storyboard(tmp_path / "s", end_s=164.0)
-    assert contents_of(session) is Contents.SESSION
+    assert contents_of(session) is FileKind.SESSION
     (session / "session.db").rename(tmp_path / "photo.jpg")
-    assert contents_of(tmp_path / "photo.jpg") is Contents.DATABASE
+    assert contents_of(tmp_path / "photo.jpg") is FileKind.SESSION
     (tmp_path / "a.log").write_bytes(HEAP)
-    assert contents_of(tmp_path / "a.log") is Contents.HEAP
+    assert contents_of(tmp_path / "a.log") is FileKind.HEAP
     (tmp_path / "a.heap").write_bytes(LOG)
-    assert contents_of(tmp_path / "a.heap") is Contents.LOG
+    assert contents_of(tmp_path / "a.heap") is FileKind.HEAPCHECK_LOG
 
 
 def test_a_checkers_words_are_found_behind_much_output(tmp_path: Path) -> None:
     noise = b"request done\n" * (CHUNK_BYTES // 13)
     (tmp_path / "log").write_bytes(noise[: CHUNK_BYTES - 10] + LOG)
-    assert contents_of(tmp_path / "log") is Contents.LOG
+    assert contents_of(tmp_path / "log") is FileKind.HEAPCHECK_LOG
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"hello\n", b"SQLite format 2", b"\x7fELF"])

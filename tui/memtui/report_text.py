@@ -10,7 +10,7 @@ from memtui.leaks.model import LeakTable, build_table
 from memtui.leaks.names import function_name, place, program_index, title
 from memtui.leaks.state import notes_of
 from memtui_parsers.clean_text import clean
-from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, ReportStatus
+from memtui_parsers.values import CheckerError, Frame, LeakKind, LeakRecord, LeakReport, ReportStatus
 
 # file, line: the source line's text, None when there is no source.
 SourceOf = Callable[[str, int], str | None]
@@ -26,7 +26,7 @@ def no_source(_file: str, _line: int) -> str | None:
 def report_lines(
     report: LeakReport, source: SourceOf = no_source, *, ascii: bool = False, most: int | None = None
 ) -> Iterator[str]:
-    """The report as lines without ends: summary, notes, then leaks largest first, at most ``most`` of them."""
+    """The report as lines without ends: summary, notes, then leaks largest first, and errors; at most ``most`` of each."""
     words = look(ascii)
     table = build_table(report)
     yield words.text(summary(report, words))
@@ -42,6 +42,13 @@ def report_lines(
         size = sum(report.leaks[index].size_bytes for index in table.by_size[len(shown) :])
         yield ""
         yield words.text(f"… and {words.count(left)} more, {prose(size)}")
+    for number, error in enumerate(report.errors[:most], start=1):
+        yield ""
+        for line in _error_lines(number, error, words):
+            yield words.text(line)
+    if most is not None and len(report.errors) > most:
+        yield ""
+        yield words.text(f"… and {_counted(len(report.errors) - most, 'error', words)} more")
 
 
 def format_report(
@@ -121,6 +128,23 @@ def stack_text(table: LeakTable, index: int, source: SourceOf, words: Look) -> I
                 yield f"{_INDENT}{frame.line:>8} {words.rule} {clean(text.strip(), 200)}"
     if len(record.stack) > _DEEPEST:
         yield f"{_INDENT}… {words.count(len(record.stack) - _DEEPEST)} more frames"
+
+
+def _error_lines(number: int, error: CheckerError, words: Look) -> Iterator[str]:
+    """What is wrong and where, then what the checker adds to it, each with its stack."""
+    seen = "" if error.count == 1 else f", {words.count(error.count)} times"
+    yield f"error {number}. {clean(error.kind)}{seen}: {clean(error.what)}"
+    yield from _stack_lines(error.stack, words)
+    for detail in error.details:
+        yield f"  {clean(detail.what)}"
+        yield from _stack_lines(detail.stack, words)
+
+
+def _stack_lines(stack: tuple[Frame, ...], words: Look) -> Iterator[str]:
+    for frame in stack[:_DEEPEST]:
+        yield _INDENT + _frame_line(frame)
+    if len(stack) > _DEEPEST:
+        yield f"{_INDENT}… {words.count(len(stack) - _DEEPEST)} more frames"
 
 
 def _frame_line(frame: Frame) -> str:

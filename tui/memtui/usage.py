@@ -40,8 +40,8 @@ memtui shows live where a native server keeps its memory, and acts on it.
 Commands
   attach PID           the same over a process that runs already
   check PROGRAM ...    run it, report its leaks, exit 0 or 1: for CI
-  open PATH [PATH]     look at a session, a .heap file or a saved HEAPCHECK
-                       log; at two: what has come and gone
+  open PATH [PATH]     look at a session, or at what another leak checker or
+                       heap profiler wrote; at two: what has come and gone
   resume [SESSION]     back to a live session, or to the last one
   sessions [rm NAME]   the sessions on this machine, or remove some
   doctor [PROGRAM]     what works here, and what would mend the rest
@@ -108,10 +108,16 @@ memtui open shows what was recorded before; nothing is launched.
   memtui open [OPTIONS] PATH
   memtui open [OPTIONS] OLDER NEWER
 
-PATH is a session's folder, its session.db, a .heap file of gperftools, or the
-saved output of a program that ran under HEAPCHECK. What it is, is told from its
-contents. Of two, what has come and gone is shown: new, grown, shrunk, gone.
-Without a terminal the report, or the difference, is printed as text.
+PATH is a session's folder, its session.db, or what a checker or profiler wrote:
+  gperftools           a .heap file, the output of a program under HEAPCHECK
+  valgrind             memcheck's XML (--xml=yes), or its text
+  LeakSanitizer        its log, AddressSanitizer's too
+  pprof                a profile of the heap in protocol buffers
+  heaptrack            folded stacks: heaptrack_print -F FILE
+  memtui               a report in JSON
+What it is, is told from its contents, also inside of gzip. Of two, what has come
+and gone is shown: new, grown, shrunk, gone. Without a terminal the report, or the
+difference, is printed as text.
 
 Options
   --format FORMAT      text or json; json is printed, without a screen  (text)

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from memtui_parsers.leak_id import leak_ids
-from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport, Module, ReportStatus, RunFacts
+from memtui_parsers.values import (
+    CheckerError,
+    ErrorDetail,
+    Frame,
+    LeakKind,
+    LeakRecord,
+    LeakReport,
+    Module,
+    ReportStatus,
+    RunFacts,
+)
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.reader import SessionReader, unpack_stack
-from memtui_profiler.session.rows import LeakFrame, ModuleRow, ReportEnd, ReportNote, ReportRow, Run, RunEnd, Symbol
+from memtui_profiler.session.rows import (
+    CheckerErrorRow,
+    ErrorDetailRow,
+    LeakFrame,
+    ModuleRow,
+    ReportEnd,
+    ReportFacts,
+    ReportNote,
+    ReportRow,
+    Run,
+    RunEnd,
+    Symbol,
+)
 
 _Leak = tuple[int, int, str, bytes]
 _KINDS = {kind.value: kind for kind in LeakKind}
@@ -36,7 +58,8 @@ def load_report(reader: SessionReader, report_id: int) -> LeakReport:
 def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
     report_id = row.id
     leaks = _leaks(reader, report_id)
-    stacks = _stacks(leaks, _frames(reader, report_id))
+    frames = _frames(reader, report_id)
+    stacks = _stacks([packed for *_, packed in leaks], frames)
     end = next(reversed(reader.rows_of(ReportEnd, "report", report_id)), None)
     argv, started, facts = _run(reader, row)
     return LeakReport(
@@ -54,6 +77,7 @@ def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
             LeakRecord(leak_id, size, objects, _KINDS[kind], stack)
             for leak_id, (size, objects, kind, _), stack in zip(leak_ids(stacks), leaks, stacks, strict=True)
         ),
+        errors=tuple(_errors(reader, report_id, frames)),
     )
 
 
@@ -95,24 +119,41 @@ def _frame(row: LeakFrame, module: Module | None, symbol: Symbol | None) -> Fram
     )
 
 
-def _stacks(leaks: Sequence[_Leak], frames: Sequence[tuple[Frame, ...]]) -> list[tuple[Frame, ...]]:
+def _stacks(packed_stacks: Sequence[bytes], frames: Sequence[tuple[Frame, ...]]) -> list[tuple[Frame, ...]]:
     known = len(frames)
     if all(len(calls) == 1 for calls in frames):
         # Nothing inlined: one lookup for each step of what may be millions.
         only = [calls[0] for calls in frames]
-        return [tuple([only[n] for n in unpack_stack(packed) if n < known]) for *_, packed in leaks]
-    return [tuple([f for n in unpack_stack(packed) if n < known for f in frames[n]]) for *_, packed in leaks]
+        return [tuple([only[n] for n in unpack_stack(packed) if n < known]) for packed in packed_stacks]
+    return [tuple([f for n in unpack_stack(packed) if n < known for f in frames[n]]) for packed in packed_stacks]
+
+
+def _errors(reader: SessionReader, report_id: int, frames: Sequence[tuple[Frame, ...]]) -> Iterator[CheckerError]:
+    rows = reader.rows_of(CheckerErrorRow, "report", report_id)
+    more = reader.rows_of(ErrorDetailRow, "report", report_id)
+    details: dict[int, list[ErrorDetail]] = {}
+    for detail, stack in zip(more, _stacks([row.stack for row in more], frames), strict=True):
+        details.setdefault(detail.error, []).append(ErrorDetail(detail.what, stack))
+    for row, stack in zip(rows, _stacks([row.stack for row in rows], frames), strict=True):
+        yield CheckerError(row.kind, row.what, stack, tuple(details.get(row.ordinal, ())), row.times)
 
 
 def _run(reader: SessionReader, report: ReportRow) -> tuple[tuple[str, ...], str | None, RunFacts]:
-    """argv, when it started in ISO 8601, and how it ended, of the run the report is of; of the session where it names none."""
+    """argv, when it started in ISO 8601, and how it ended, of the run the report is of.
+
+    Of a report without a run its file may tell; else they are the session's.
+    """
     meta = reader.meta()
     origin_s = float(meta["started"]) if "started" in meta else None
     runs = [] if report.run is None else reader.rows_of(Run, "id", report.run)
     of_report = meta.get(f"argv.{report.id}") or meta.get("argv", "[]")
     argv = tuple(json.loads(runs[0].argv if runs else of_report))
     if not runs:
-        return argv, _iso(origin_s), RunFacts()
+        told = next(iter(reader.rows_of(ReportFacts, "report", report.id)), None)
+        if told is None:
+            return argv, _iso(origin_s), RunFacts()
+        facts = RunFacts(told.exit_code, told.signal, bool(told.oom_killed), told.seconds)
+        return tuple(json.loads(told.argv)) or argv, told.started or _iso(origin_s), facts
     run = runs[0]
     started = _iso(None if origin_s is None else origin_s + run.at_s)
     end = next(iter(reader.rows_of(RunEnd, "run", run.id)), None)

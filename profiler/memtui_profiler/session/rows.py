@@ -201,6 +201,47 @@ class Leak(NamedTuple):
     id: int = 0
 
 
+class ReportFacts(NamedTuple):
+    """What a report that was read from a file says of the run it is of; of a run that memtui watched, that run's rows say it.
+
+    ``argv`` is a JSON list, ``started`` ISO 8601 in UTC. None: the file does not say.
+    """
+
+    report: int
+    checker: str
+    mode: str
+    pid: int | None
+    argv: str
+    started: str | None
+    exit_code: int | None
+    signal: str | None
+    oom_killed: int
+    seconds: float | None
+    id: int = 0
+
+
+class CheckerErrorRow(NamedTuple):
+    """``stack`` as in Leak. Ordinals count from 0 within a report."""
+
+    report: int
+    ordinal: int
+    kind: str
+    what: str
+    times: int
+    stack: bytes
+    id: int = 0
+
+
+class ErrorDetailRow(NamedTuple):
+    """What the checker adds to the error of that ordinal."""
+
+    report: int
+    error: int
+    what: str
+    stack: bytes
+    id: int = 0
+
+
 class ReportEnd(NamedTuple):
     at_s: float
     report: int
@@ -253,6 +294,9 @@ Row = (
     | ModuleRow
     | LeakFrame
     | Leak
+    | ReportFacts
+    | CheckerErrorRow
+    | ErrorDetailRow
     | ReportEnd
     | Symbol
     | SymbolsEnd
@@ -277,6 +321,9 @@ KINDS: dict[str, type[Row]] = {
     "module": ModuleRow,
     "leak_frame": LeakFrame,
     "leak": Leak,
+    "report_facts": ReportFacts,
+    "checker_error": CheckerErrorRow,
+    "checker_error_detail": ErrorDetailRow,
     "report_end": ReportEnd,
     "symbol": Symbol,
     "symbols_end": SymbolsEnd,

@@ -113,6 +113,23 @@ CREATE TABLE leak (
   stack BLOB NOT NULL                         -- leaf first, ordinals of leak_frame as little-endian unsigned 32-bit
 ) STRICT;
 
+CREATE TABLE report_facts (                   -- what a report from a file says of its run; NULL: it does not say
+  id INTEGER PRIMARY KEY, report INTEGER NOT NULL, checker TEXT NOT NULL, mode TEXT NOT NULL, pid INTEGER,
+  argv TEXT NOT NULL,                         -- JSON list
+  started TEXT,                               -- ISO 8601 in UTC
+  exit_code INTEGER, signal TEXT, oom_killed INTEGER NOT NULL, seconds REAL
+) STRICT;
+
+CREATE TABLE checker_error (                  -- what a checker found that is no leak: an invalid read ...
+  id INTEGER PRIMARY KEY, report INTEGER NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL, what TEXT NOT NULL,
+  times INTEGER NOT NULL,                     -- how often it was seen
+  stack BLOB NOT NULL                         -- as in leak
+) STRICT;
+
+CREATE TABLE checker_error_detail (           -- what the checker adds to one: where the block was freed ...
+  id INTEGER PRIMARY KEY, report INTEGER NOT NULL, error INTEGER NOT NULL, what TEXT NOT NULL, stack BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE report_end (
   id INTEGER PRIMARY KEY, at_s REAL NOT NULL, report INTEGER NOT NULL, status TEXT NOT NULL,
   total_bytes INTEGER NOT NULL, total_objects INTEGER NOT NULL

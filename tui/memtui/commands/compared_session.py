@@ -13,10 +13,13 @@ from memtui.commands.report_session import add_report_file
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import (
+    CheckerErrorRow,
+    ErrorDetailRow,
     Leak,
     LeakFrame,
     ModuleRow,
     ReportEnd,
+    ReportFacts,
     ReportNote,
     ReportRow,
     Row,
@@ -30,15 +33,25 @@ from memtui_profiler.session.writer import DATABASE, SessionWriter
 # The ids that the reports get: the order is the one in which they were named, whatever their files' times say.
 OLDER, NEWER = 1, 2
 
-_OF_REPORT: tuple[type[Row], ...] = (ModuleRow, LeakFrame, Leak, ReportNote, ReportEnd, Symbol, SymbolsEnd)
+_OF_REPORT: tuple[type[Row], ...] = (
+    ReportFacts,
+    ModuleRow,
+    LeakFrame,
+    Leak,
+    CheckerErrorRow,
+    ErrorDetailRow,
+    ReportNote,
+    ReportEnd,
+    Symbol,
+    SymbolsEnd,
+)
 
 
 class Source(NamedTuple):
-    """Where a report is: a session's database, or a file that is a dump or a log."""
+    """Where a report is: a session's database, or the file that a checker wrote."""
 
     path: Path
     is_session: bool = False
-    is_log: bool = False
 
     @property
     def name(self) -> str:
@@ -53,7 +66,10 @@ def write_compared_session(folder: Path, older: Source, newer: Source) -> None:
         names = [f"{name} ({which})" for name, which in zip(names, ("older", "newer"), strict=True)]
     writer = SessionWriter(folder, wal=False)
     try:
-        argvs = [_add(writer, source, name) for source, name in zip((older, newer), names, strict=True)]
+        argvs = [
+            _add(writer, source, number, name)
+            for source, number, name in zip((older, newer), (OLDER, NEWER), names, strict=True)
+        ]
         for key, value in (
             ("started", repr(newer.path.stat().st_mtime)),
             ("argv", json.dumps(argvs[1] or names[1:])),
@@ -67,10 +83,10 @@ def write_compared_session(folder: Path, older: Source, newer: Source) -> None:
         writer.close()
 
 
-def _add(writer: SessionWriter, source: Source, name: str) -> Sequence[str]:
+def _add(writer: SessionWriter, source: Source, number: int, name: str) -> Sequence[str]:
     """Add one report under this name; returns the program's argv where it is known."""
     if not source.is_session:
-        add_report_file(writer, source.path, is_log=source.is_log, name=name)
+        add_report_file(writer, source.path, number, name=name)
         return ()
     with closing(SessionReader(source.path)) as reader:
         ended = {end.report for end in reader.rows(ReportEnd)}

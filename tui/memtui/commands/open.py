@@ -8,9 +8,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
 
 from memtui import __version__
 from memtui.commands.compared_session import NEWER, OLDER, Source, write_compared_session
@@ -20,22 +18,11 @@ from memtui.commands.report_session import write_report_session
 from memtui.commands.run_result import newest_report, open_session
 from memtui.commands.viewing import show_screen, wants_screen
 from memtui.options import Open
+from memtui_parsers.sniff import FileKind, sniff
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import ReportRow
 from memtui_profiler.session.writer import DATABASE
-
-# A checker's words may stand far behind what the program printed; beyond this it is some other log.
-LOG_SEARCH_BYTES = 256 << 20
-CHUNK_BYTES = 1 << 20
-LOG_WORDS = (b"Perftools heap leak checker is active", b"No leaks found for check", b"detected leaks of ")
-
-
-class Contents(Enum):
-    SESSION = "session folder"
-    DATABASE = "session database"
-    HEAP = "heap profile"
-    LOG = "heap checker's log"
 
 
 def run_open(options: Open) -> int:
@@ -86,57 +73,42 @@ def print_report(folder: Path, *, ascii: bool | None = None) -> int:
     return 0
 
 
-def contents_of(path: Path) -> Contents:
-    """Raises UserError for what cannot be read, or is nothing memtui knows."""
+def contents_of(path: Path) -> FileKind:
+    """What a folder or file is. Raises UserError for what cannot be read, or is nothing memtui reads."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             if (path / DATABASE).is_file():
-                return Contents.SESSION
+                return FileKind.SESSION
             raise UserError(f"cannot open {path}", f"this folder holds no {DATABASE}", "see `memtui sessions`")
         if not stat.S_ISREG(mode):
             raise UserError(f"cannot open {path}", "neither a file nor a folder", "save it to a file first")
         with open(path, "rb") as file:
-            head = file.read(CHUNK_BYTES)
-            if head.startswith(b"SQLite format 3\0"):
-                return Contents.DATABASE
-            if head.lstrip().startswith(b"heap profile:"):
-                return Contents.HEAP
-            if _is_log(head, file):
-                return Contents.LOG
+            found = sniff(file)
     except OSError as error:
         raise UserError(f"cannot open {path}", error.strerror or str(error), "check the path") from error
-    raise UserError(
-        f"cannot open {path}",
-        "empty" if not head else "not a session, a .heap file or the output of a program under HEAPCHECK",
-        "memtui open takes one of these",
-    )
-
-
-def _is_log(head: bytes, rest: BinaryIO) -> bool:
-    chunk, seen, overlap = head, 0, max(map(len, LOG_WORDS))
-    while chunk and seen < LOG_SEARCH_BYTES:
-        if any(words in chunk for words in LOG_WORDS):
-            return True
-        seen += len(chunk)
-        fresh = rest.read(CHUNK_BYTES)
-        chunk = chunk[-overlap:] + fresh if fresh else b""
-    return False
+    if found.why_not:
+        raise UserError(f"cannot open {path}", found.why_not, found.todo)
+    if found.kind is FileKind.SESSION and found.gzipped:
+        raise UserError(
+            f"cannot open {path}", "a session that is compressed by gzip", f"unpack it first: gunzip {path}"
+        )
+    return found.kind
 
 
 @contextlib.contextmanager
 def session_of(path: Path) -> Iterator[Path]:
     """A session folder that shows what is at ``path``; one made for this goes again afterwards."""
-    contents = contents_of(path)
-    if contents is Contents.SESSION:
+    kind = contents_of(path)
+    if path.is_dir():
         yield path.resolve()
         return
     with _scratch() as folder:
-        if contents is Contents.DATABASE:
+        if kind is FileKind.SESSION:
             # A link: SQLite looks for the write-ahead log beside the file it leads to.
             os.symlink(path.resolve(), folder / DATABASE)
         else:
-            write_report_session(folder, path.resolve(), is_log=contents is Contents.LOG)
+            write_report_session(folder, path.resolve())
         yield folder
 
 
@@ -150,10 +122,10 @@ def comparison_of(older: Path, newer: Path) -> Iterator[Path]:
 
 
 def _source_of(path: Path) -> Source:
-    contents = contents_of(path)
-    if contents is Contents.SESSION:
+    kind = contents_of(path)
+    if path.is_dir():
         return Source(path.resolve() / DATABASE, is_session=True)
-    return Source(path.resolve(), is_session=contents is Contents.DATABASE, is_log=contents is Contents.LOG)
+    return Source(path.resolve(), is_session=kind is FileKind.SESSION)
 
 
 @contextlib.contextmanager
