@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Collection
 
+from memtui_profiler.child_exits import take_exit
 from memtui_profiler.descendants import children_of
 
 
@@ -23,7 +24,7 @@ class Orphans:
         for pid in children_of(os.getpid()):
             if pid not in excluding:
                 with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+                    take_exit(os.P_PID, pid)
 
     def stop_group(self, group: int | None, *, excluding: Collection[int]) -> None:
         """SIGTERM for what a stopped target left behind in its own process group."""

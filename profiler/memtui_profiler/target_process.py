@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from memtui_profiler.child_exits import take_exit
 from memtui_profiler.errors import UserError
 from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.pty_output import Terminal
@@ -90,7 +91,7 @@ class TargetProcess:
     def exit_status(self) -> ExitStatus | None:
         """How it ended, None while it runs. Ask once: the kernel forgets with the answer."""
         try:
-            result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            result = take_exit(os.P_PIDFD, self.pidfd)
         except ChildProcessError:
             return ExitStatus()
         if result is None:
