@@ -115,9 +115,9 @@ PATH is a session's folder, its session.db, or what a checker or profiler wrote:
   pprof                a profile of the heap in protocol buffers
   heaptrack            folded stacks: heaptrack_print -F FILE
   memtui               a report in JSON
-What it is, is told from its contents, also inside of gzip. Of two, what has come
-and gone is shown: new, grown, shrunk, gone. Without a terminal the report, or the
-difference, is printed as text.
+What it is, is told from its contents, also inside of gzip. Of two, what has
+come and gone is shown: new, grown, shrunk, gone. Without a terminal the report,
+or the difference, is printed as text.
 
 Options
   --format FORMAT      text or json; json is printed, without a screen  (text)
