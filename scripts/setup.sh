@@ -26,9 +26,11 @@ google-perftools         google-pprof
 libgoogle-perftools-dev  /usr/lib/*/libtcmalloc.so /usr/lib/libtcmalloc.so /usr/lib64/libtcmalloc.so /usr/local/lib/libtcmalloc.so
 libjemalloc2             /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2 /usr/lib64/libjemalloc.so.2
 llvm                     llvm-symbolizer
+memcached                memcached
 ncurses-term             /usr/share/terminfo/t/tmux-256color /lib/terminfo/t/tmux-256color
 shellcheck               shellcheck
 procps                   pgrep
+redis-server             redis-server
 tmux                     tmux
 valgrind                 valgrind
 '
