@@ -61,7 +61,8 @@ def _executables(maps: bytes) -> Iterator[tuple[Mapping, str]]:
     seen: set[tuple[str, int]] = set()
     for line in maps.splitlines():
         # A process may have 65,000 mappings, and few of them are executable.
-        if b"/" not in line or line.split(b" ", 2)[1][2:3] != b"x":
+        fields = line.split(b" ", 2)
+        if len(fields) < 3 or b"/" not in fields[2] or fields[1][2:3] != b"x":
             continue
         try:
             mapping = parse_mapping(line)

@@ -196,3 +196,24 @@ def test_the_session_says_that_it_is_attached(tmp_path: Path) -> None:
         assert live.reader.meta()["attached"] == str(process.pid)
         (run,) = live.reader.rows(Run)
         assert (run.pid, run.mode) == (process.pid, "off")
+
+
+def main_stack_bytes(pid: int) -> int:
+    line = next(line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if line.endswith("[stack]"))
+    start, _, end = line.split()[0].partition("-")
+    return int(end, 16) - int(start, 16)
+
+
+def test_a_main_thread_that_has_used_all_its_stack_is_asked_below_it(tmp_path: Path) -> None:
+    """There is no unused part of it left, and no other thread sleeps long enough; but the kernel lets a stack grow."""
+    with running([build("deep_stack").path]) as process:
+        until(lambda: len(thread_names(process.pid)) == 2, "its threads are there")
+        sizes = [main_stack_bytes(process.pid)]
+        assert sizes[0] > 300 * 4096
+        for _ in range(3):
+            with attached(tmp_path, process.pid) as live:
+                newest_figures(live)
+            sizes.append(main_stack_bytes(process.pid))
+        assert 0 < sizes[1] - sizes[0] <= 128 << 10
+        assert sizes[1:] == [sizes[1]] * 3, "what was added once serves again"
+        assert process.poll() is None
