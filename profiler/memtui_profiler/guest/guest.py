@@ -6,6 +6,7 @@ untraced, which a leak checker that traces all threads itself takes, and comes b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -126,10 +127,16 @@ class GuestThread:
         self.call(self.libc.prctl, PR_SET_NAME, self.scratch, timeout_s=_NAMED_WITHIN_S)
 
     def leave(self) -> None:
-        """The thread returns from its first pause(), which ends it as any thread ends.
+        """The thread returns from its first pause(), which ends it as any thread ends. So does any that nobody owns any more.
 
         One with a call under way does so when that returns; nobody waits for it. Raises nothing when it is gone already.
         """
+        self._go_home()
+        for tid in guests_in(self.pid, self.libc, self.memory, frozenset({self.tid})):
+            with contextlib.suppress(UserError, OSError):
+                adopt(self.pid, tid, self.libc, self.memory, self._fault)._go_home()
+
+    def _go_home(self) -> None:
         try:
             if not self._is_parked():
                 self._parking.lay_way_home(self.memory)
