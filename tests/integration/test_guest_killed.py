@@ -69,9 +69,8 @@ def masks_of(target: Target) -> dict[int, int]:
 
 def masks_at_first(target: Target) -> dict[int, int]:
     """As masks_of(), once all its threads have begun: until then glibc blocks all their signals."""
-    return until(
-        lambda: masks if not any(mask & SIGTERM for mask in (masks := masks_of(target)).values()) else None, "all began"
-    )
+    until(lambda: not any(mask & SIGTERM for mask in masks_of(target).values()), "all threads have begun")
+    return masks_of(target)
 
 
 def lives_on(target: Target, masks: dict[int, int]) -> None:
