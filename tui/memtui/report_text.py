@@ -60,7 +60,7 @@ def format_report(
 
 def summary(report: LeakReport, words: Look) -> str:
     """One sentence: what leaked, or that nothing did, or that nothing was checked; and by which check, of whom."""
-    of = [f"{clean(report.checker)} {clean(report.mode)}".strip()]
+    of = [" ".join(dict.fromkeys(filter(None, (clean(report.checker), clean(report.mode)))))]
     if report.argv:
         of.append(clean(" ".join(report.argv), 200))
     if report.pid is not None:
@@ -145,6 +145,18 @@ def _stack_lines(stack: tuple[Frame, ...], words: Look) -> Iterator[str]:
         yield _INDENT + _frame_line(frame)
     if len(stack) > _DEEPEST:
         yield f"{_INDENT}… {words.count(len(stack) - _DEEPEST)} more frames"
+
+
+def error_text(error: CheckerError, words: Look) -> Iterator[str]:
+    """One of a checker's other errors: what it is, its stack, then the stacks that explain it."""
+    yield clean(error.what or error.kind)
+    for what, stack in (("", error.stack), *((detail.what, detail.stack) for detail in error.details)):
+        if what:
+            yield f"  {clean(what)}"
+        for frame in stack[:_DEEPEST]:
+            yield words.text(_INDENT + _frame_line(frame))
+        if len(stack) > _DEEPEST:
+            yield words.text(f"{_INDENT}… {words.count(len(stack) - _DEEPEST)} more frames")
 
 
 def _frame_line(frame: Frame) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memtui_parsers.values import LeakReport, ReportStatus, RunFacts
+from memtui_parsers.values import LeakKind, LeakReport, ReportStatus, RunFacts
 
 NO_LEAK = 0
 LEAKS = 1
@@ -16,8 +16,14 @@ TARGET_FAILED = 6
 NO_REASON = "it ended without one"
 
 
+# What is in use is not lost: valgrind's own exit code does not count it either, and a heap profile knows of no loss.
+IN_USE = frozenset({LeakKind.STILL_REACHABLE, LeakKind.IN_USE, LeakKind.GROWTH})
+
+
 def has_leaks(report: LeakReport) -> bool:
-    return bool(report.leaks or report.total_objects or report.total_bytes)
+    if report.leaks:
+        return any(leak.kind not in IN_USE for leak in report.leaks)
+    return bool(report.total_objects or report.total_bytes)
 
 
 def judge(report: LeakReport, program: str) -> tuple[int, str]:
