@@ -12,6 +12,7 @@ from memtui_parsers.errors import ParseError
 CHUNK_BYTES = 1 << 16
 MAX_VALUE_CHARS = 4 << 20
 _SPACES = " \t\r\n"
+_WORDS = ("null", "true", "false", "-")
 
 
 class EndsEarlyError(ParseError):
@@ -87,7 +88,9 @@ class JsonStream:
     def _wrong(self, error: json.JSONDecodeError | RecursionError) -> ParseError:
         if isinstance(error, RecursionError):
             return self.error("lists nested too deep")
-        if self._ended and (error.pos >= len(self._text.rstrip()) or "nterminated" in error.msg):
+        rest = self._text[error.pos :].rstrip()
+        cut = "nterminated" in error.msg or any(word.startswith(rest) for word in _WORDS)
+        if self._ended and cut:
             return EndsEarlyError("the file ends in the middle", line=self._line + self._text.count("\n"))
         if len(self._text) - self._at > MAX_VALUE_CHARS:
             return self.error("a value without an end, or one of more than 4 MiB")

@@ -179,7 +179,7 @@ class LsanLogParser:
 
     def _on_step(self, leak: _Leak, depth: int, address: str, text: str) -> None:
         report = self._report
-        if report is None or len(leak.steps) > MAX_DEPTH:
+        if report is None or len(leak.steps) > MAX_DEPTH + 1:
             return
         # The innermost is the sanitizer's own malloc or operator new, wherever it is linked in.
         key = (address, text, depth == 0)

@@ -188,7 +188,8 @@ class _Message:
 
     def _columns(self) -> _Columns:
         """What is in use, before all that was ever allocated, before whatever counts bytes."""
-        if self.cut and any(max(words) >= len(self._strings) for words in self._types):
+        if any(max(words) >= len(self._strings) for words in self._types):
+            self.cut = True  # between two fields, where the end cannot be told from the file's own
             return _Columns(len(self._types) - 1, len(self._types) - 2, _GUESSED)
         names = [self._text(name) for name, _ in self._types]
         units = [self._text(unit) for _, unit in self._types]

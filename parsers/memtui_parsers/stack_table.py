@@ -102,16 +102,15 @@ class StackTable:
 
     def add(self, kind: LeakKind, steps: Sequence[int], size_bytes: int, objects: int) -> None:
         """``steps`` leaf first; the allocator's own frames go from the leaf's end."""
-        if len(steps) > MAX_DEPTH:
-            self.too_deep += 1
-            steps = steps[:MAX_DEPTH]
         if BEYOND in steps:
             self._beyond += 1
             steps = ()
         start = 0
         while start < len(steps) and self.allocator[steps[start]]:
             start += 1
-        key = (kind, tuple(steps[start:]))
+        if len(steps) - start > MAX_DEPTH:
+            self.too_deep += 1
+        key = (kind, tuple(steps[start : start + MAX_DEPTH]))
         before = self._leaks.get(key)
         if before is None:
             self._steps += len(key[1])
