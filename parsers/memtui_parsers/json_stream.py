@@ -118,8 +118,7 @@ class JsonStream:
         if self._ended or held > MAX_VALUE_CHARS:
             return False
         # Twice as much each time, or a long value would be decoded from its beginning again and again.
-        chunk = self._stream.read(max(CHUNK_BYTES, held))
-        self._ended = not chunk
+        chunk = self._read(max(CHUNK_BYTES, held))
         try:
             fresh = self._decoder.decode(chunk, self._ended)
         except UnicodeDecodeError as error:
@@ -127,3 +126,15 @@ class JsonStream:
         self._line += self._text.count("\n", 0, self._at)
         self._text, self._at = self._text[self._at :] + fresh, 0
         return True
+
+    def _read(self, size: int) -> bytes:
+        """So many bytes, or all there are: a stream may give less at a time."""
+        pieces = []
+        while size > 0:
+            piece = self._stream.read(size)
+            if not piece:
+                self._ended = True
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
