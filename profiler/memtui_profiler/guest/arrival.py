@@ -21,7 +21,6 @@ from memtui_profiler.guest.seccomp import Instruction, forbidden_call
 from memtui_profiler.guest.threads import name_of, parent_of, sleep_of, status_of, thread_ids
 from memtui_profiler.process_image import ProcessImage
 
-TRIES = 20
 PATIENCE_S = 2.0
 APPEARS_WITHIN_S = 10.0
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
@@ -67,24 +66,20 @@ def _arrive(pid: int, image: ProcessImage, memory: ProcessMemory, *, force: bool
     before = frozenset(thread_ids(pid))
     stack_bytes = STACK_BYTES + _thread_local_bytes(image)
     deadline = time.monotonic() + PATIENCE_S
-    why = ""
-    for _ in range(TRIES):
+    while True:
         host = choose_host(pid, memory, libc.restorer)
         try:
             if host.seccomp and not force:
                 _refuse_filters(pid, host)
             hijacked = make_guest(pid, host, libc, memory, fault, stack_bytes=stack_bytes)
         except NotNowError as error:
-            why = str(error)
             if time.monotonic() > deadline:
-                break
+                why = f"no thread of it stays asleep long enough to be asked ({error})"
+                raise UserError(_WHAT, why, "try again when it is less busy") from error
             continue
         guest = _appeared(pid, host, before, libc, memory, fault)
         guest.introduce()
         return Arrival(guest, host.tid, hijacked.disturbed_s)
-    raise UserError(
-        _WHAT, f"no thread of it stays asleep long enough to be asked ({why})", "try again when it is less busy"
-    )
 
 
 def _adopted(
@@ -102,7 +97,8 @@ def _appeared(
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
         # In this order: once the host is back in its sleep, the thread that it made is there, if it could make one.
-        is_back = sleep_of(pid, host.tid) == host.sleep
+        sleep = sleep_of(pid, host.tid)
+        is_back = sleep is not None and sleep.place == host.sleep.place
         new = [tid for tid in thread_ids(pid) if tid not in before]
         for guest in _adopted(pid, libc, memory, fault, before):
             return guest

@@ -25,11 +25,10 @@ from memtui_profiler.process_image import mapping_at, mappings_of
 NAME = "memtui"
 PR_SET_NAME = 15
 
-# After it was stopped and let go, the thread takes a moment to fall asleep again.
-_SETTLES_WITHIN_S = 0.2
+# With no call under way the thread is on its way back to sleep: it was stopped and let go, or glibc signalled it for a setuid.
+_SETTLES_WITHIN_S = 2.0
 _LEAVES_WITHIN_S = 2.0
 _NAMED_WITHIN_S = 5.0
-_TRIES = 5
 _POLL_S = 0.0002
 _POLL_SLOWEST_S = 0.01
 
@@ -96,14 +95,14 @@ class GuestThread:
     def begin(self, function: int, *arguments: int) -> None:
         """Start a call and do not wait. Raises as call() does."""
         self._refuse_unless_there()
-        if not self._is_parked() and (self._calling or not self.wait(_SETTLES_WITHIN_S)):
+        if self.busy:
             raise GuestBusyError("cannot ask now", "an earlier call has not come back yet", "wait for it")
         registers = self._parking.call(function, arguments)
-        for _ in range(_TRIES):
+        deadline = time.monotonic() + _SETTLES_WITHIN_S
+        while self.wait(_SETTLES_WITHIN_S) and time.monotonic() < deadline:
             if self._redirect(registers):
                 self._calling = True
                 return
-            self.wait(_SETTLES_WITHIN_S)
         raise GuestBusyError("cannot ask now", "the thread that answers is at something else", "try again")
 
     def wait(self, timeout_s: float) -> bool:

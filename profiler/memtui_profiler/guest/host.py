@@ -21,6 +21,8 @@ from memtui_profiler.process_image import mapping_at, mappings_of
 
 LOOKS_APART_S = 0.005
 PATIENCE_S = 1.0
+# So long only a thread will do that has not moved; then also one that is found in the same wait again: a busy server has no other.
+IDLE_WANTED_S = 0.1
 THREADS_LOOKED_AT = 512
 
 # System calls of x86-64 (asm/unistd_64.h).
@@ -38,6 +40,23 @@ _ENDLESS = {_READ: 0, _ACCEPT: 0, _ACCEPT4: 0, _RECVFROM: 0, _RECVMSG: 0, _POLL:
 _ENDLESS |= {_EPOLL_WAIT: 2, _EPOLL_PWAIT: 2, _EPOLL_PWAIT2: 2, _FUTEX: 3, _SELECT: 4, _PSELECT: 4, _PAUSE: 4}
 _TIMED = {_POLL: 5, _PPOLL: 5, _SELECT: 5, _PSELECT: 5, _EPOLL_WAIT: 6, _EPOLL_PWAIT: 6, _EPOLL_PWAIT2: 6, _FUTEX: 5}
 _TIMED |= {_SIGTIMEDWAIT: 6, _SEMTIMEDOP: 6, _CLOCK_NANOSLEEP: 7, _NANOSLEEP: 7}
+# Waits that a thread comes back to as its way of life; in others, seen twice, it may be after a lock again and again.
+_LOOPS = frozenset(
+    {
+        _READ,
+        _ACCEPT,
+        _ACCEPT4,
+        _RECVFROM,
+        _RECVMSG,
+        _POLL,
+        _PPOLL,
+        _SELECT,
+        _PSELECT,
+        _EPOLL_WAIT,
+        _EPOLL_PWAIT,
+        _EPOLL_PWAIT2,
+    }
+)
 # Which argument tells: -1 milliseconds, or no pointer to a time.
 _MILLISECONDS_AT = {_POLL: 2, _EPOLL_WAIT: 3, _EPOLL_PWAIT: 3}
 _TIMEOUT_POINTER_AT = {_PPOLL: 2, _SELECT: 4, _PSELECT: 4, _EPOLL_PWAIT2: 3, _FUTEX: 3}
@@ -70,7 +89,6 @@ class Host:
 
     tid: int
     sleep: Sleep
-    switches: tuple[int, ...]
     top: int
     stack: tuple[int, int]
     thread_pointer: int
@@ -101,12 +119,13 @@ def rank(sleep: Sleep) -> int | None:
 
 def choose_host(pid: int, memory: ProcessMemory, restorer: int) -> Host:
     """The best host of the next second. Raises UserError when there is none, PermissionError where threads may not be seen."""
-    deadline = time.monotonic() + PATIENCE_S
+    began = time.monotonic()
     while True:
-        found = _best(pid, memory, restorer)
+        waited_s = time.monotonic() - began
+        found = _best(pid, memory, restorer, idle=waited_s < IDLE_WANTED_S)
         if found is not None:
             return found
-        if time.monotonic() > deadline:
+        if waited_s > PATIENCE_S:
             raise UserError(
                 "cannot ask the process",
                 "no thread of it slept where it is safe to wake it for a moment, in a whole second",
@@ -115,7 +134,7 @@ def choose_host(pid: int, memory: ProcessMemory, restorer: int) -> Host:
         time.sleep(LOOKS_APART_S)
 
 
-def _best(pid: int, memory: ProcessMemory, restorer: int) -> Host | None:
+def _best(pid: int, memory: ProcessMemory, restorer: int, *, idle: bool) -> Host | None:
     first: dict[int, tuple[int, Sleep, tuple[int, ...]]] = {}
     for tid in thread_ids(pid)[:THREADS_LOOKED_AT]:
         sleep = sleep_of(pid, tid)
@@ -126,9 +145,11 @@ def _best(pid: int, memory: ProcessMemory, restorer: int) -> Host | None:
         return None
     time.sleep(LOOKS_APART_S)
     mappings = mappings_of(pid)
-    for tid, (_, sleep, switches) in sorted(first.items(), key=lambda item: item[1][0]):
-        status = status_of(pid, tid)
-        if status is None or status.switches != switches or sleep_of(pid, tid) != sleep:
+    for tid, (_, before, switches) in sorted(first.items(), key=lambda item: item[1][0]):
+        status, sleep = status_of(pid, tid), sleep_of(pid, tid)
+        if status is None or sleep is None or sleep.place != before.place or rank(sleep) is None:
+            continue
+        if status.switches != switches and (idle or sleep.number not in _LOOPS):
             continue
         # One in state D does not wake, one that somebody traces is not ours, and a thread's filters need not be the main one's.
         if status.state != "S" or status.tracer or status.seccomp == _STRICT or status.signal_is_coming:
@@ -142,7 +163,7 @@ def _best(pid: int, memory: ProcessMemory, restorer: int) -> Host | None:
                 top = low - _UNUSED_ABOVE_BYTES
                 low = top - CALL_BYTES[-1] - FRAME_BYTES
             if top is not None:
-                return Host(tid, sleep, switches, top, (low, high), thread_pointer, status.seccomp)
+                return Host(tid, sleep, top, (low, high), thread_pointer, status.seccomp)
     return None
 
 

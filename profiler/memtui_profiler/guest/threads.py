@@ -25,6 +25,11 @@ class Sleep:
     stack: int
     pc: int
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Which call, from where; the same again when a thread comes round to it."""
+        return self.number, self.stack, self.pc
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadStatus:
