@@ -1,0 +1,99 @@
+"""A program of one thread is visited while it is in a blocking call: that returns what it returns when nobody comes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from memtui_profiler.guest.threads import sleep_of
+from tests.fixtures.guest import Target, build, guest_in, refusal_of, running
+
+VISITS = 3
+TIMEOUT_MS = 2500
+TIMED = (
+    *(
+        "nanosleep",
+        "clock_nanosleep",
+        "poll",
+        "ppoll",
+        "select",
+        "pselect",
+        "epoll_wait",
+        "epoll_pwait",
+        "cond_timedwait",
+    ),
+    *("sem_timedwait", "recv, SO_RCVTIMEO", "sigtimedwait", "semtimedop"),
+)
+ENDLESS = ("poll, no end", "epoll_wait, no end", "cond_wait", "sem_wait", "read", "recv", "recvmsg", "accept")
+# No host: a lock's wait, one in which the heap checker holds its lock, and one that would return less than was asked for.
+REFUSED = ("futex", "wait4", "recv, all of it")
+KINDS = (*TIMED, *ENDLESS, *REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What the call returned, its errno (0 for a call that succeeded), and how long it took."""
+
+    result: int
+    error: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Each kind of call without a visit and with some."""
+
+    alone: dict[str, Returned]
+    visited: dict[str, Returned]
+
+
+def end_of(target: Target, kind: str) -> Returned:
+    if kind not in (*TIMED, "futex"):
+        target.send("go on")
+    result, error, took_s = target.answer().split()
+    return Returned(int(result), int(error), float(took_s))
+
+
+def visit(target: Target, kind: str) -> None:
+    target.falls_asleep()
+    call = sleep_of(target.pid, target.pid)
+    if kind in REFUSED:
+        assert "no thread of it slept where it is safe" in refusal_of(target.pid).why
+    for _ in range(VISITS if kind not in REFUSED else 0):
+        with guest_in(target.pid) as arrival:
+            assert arrival.host_tid == target.pid
+            target.falls_asleep(call.number if call else -1)
+    # In the same call from the same place all the while.
+    target.falls_asleep()
+    assert sleep_of(target.pid, target.pid) == call
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[Runs]:
+    """All at once: most of the time goes by in waits."""
+    program = build("waits")
+    with contextlib.ExitStack() as stack:
+
+        def started(kind: str) -> Target:
+            return stack.enter_context(running([program, kind, str(TIMEOUT_MS)]))
+
+        alone = {kind: started(kind) for kind in KINDS}
+        visited = {}
+        for kind in KINDS:
+            visited[kind] = started(kind)
+            visit(visited[kind], kind)
+        yield Runs(
+            {kind: end_of(target, kind) for kind, target in alone.items()},
+            {kind: end_of(target, kind) for kind, target in visited.items()},
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_call_returns_the_same(runs: Runs, kind: str) -> None:
+    alone, visited = runs.alone[kind], runs.visited[kind]
+    assert (visited.result, visited.error) == (alone.result, alone.error)
+    if kind in TIMED:
+        assert visited.took_s >= TIMEOUT_MS / 1000 - 0.001  # clock_nanosleep and the call's own timer round differently
