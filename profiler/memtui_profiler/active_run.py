@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from memtui_profiler.launch import LaunchPlan
 from memtui_profiler.limits import Limit, MemoryLimits
 from memtui_profiler.maps_log import MapsLog
 from memtui_profiler.pty_output import STDERR_LOG, OutputLog, Terminal, open_terminal, read_available
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, PROFILE
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, LSAN, PROFILE
 from memtui_profiler.run_end import Ended, Source
 from memtui_profiler.sampling import Detail, ProcessSampler
 from memtui_profiler.session.rows import Sample
@@ -101,6 +102,7 @@ class ActiveRun:
         self._dump_seen_bytes = 0
         self._cpu_seen_s = 0.0
         self._checks = 0
+        self._told_bytes = 0
         self.sampler = ProcessSampler(self.process.pid)
         self.limits = MemoryLimits(self.process.pid)
         self._maps = MapsLog(self.process.pid)
@@ -216,7 +218,7 @@ class ActiveRun:
             mode=self.plan.mode,
             pid=source.pid,
             argv=self.plan.target.argv,
-            dump=None if source.dump is None else str(source.dump),
+            dump=None if source.dump is None else str(self._untold(source.dump)),
             log=str(self.folder / STDERR_LOG),
             extra_maps=(*self._maps.lines(), *(events.lines(source.pid) if events is not None else ())),
             sysroot=self._sysroot(),
@@ -232,6 +234,7 @@ class ActiveRun:
 
     def end_excerpt(self, check: LeakCheck) -> Path | None:
         """What it said meanwhile, in a file beside the dump; None for a process whose stderr is not ours."""
+        self._told_bytes = max(self._told_bytes, check.log_bytes)
         self._drain_all()
         said = heapcheck.without_own_stack(self.output.end_excerpt(), check.own_stack)
         if self.attached:
@@ -276,6 +279,19 @@ class ActiveRun:
         if self.checker is None or self.plan.mode != PROFILE:
             return []
         return self.snapshots.finished(self.checker.outputs(self.folder))
+
+    def _untold(self, dump: Path) -> Path:
+        """What a sanitizer's log has beyond its live checks, which are reports already, in a file of its own."""
+        if not self._told_bytes or self.plan.mode != LSAN or dump.suffix != f".{self.process.pid}":
+            return dump
+        rest = self.folder / "exit.lsan"
+        try:
+            with dump.open("rb") as log, rest.open("wb") as copy:
+                log.seek(self._told_bytes)
+                shutil.copyfileobj(log, copy)
+        except OSError:
+            return dump
+        return rest
 
     def _drain_all(self) -> None:
         for stream in list(self.streams):

@@ -16,7 +16,7 @@ from memtui_profiler.questions.heap_profile import Snapshot
 from memtui_profiler.questions.leak_check import LeakCheck, LeakQuestion, check_for_leaks
 from memtui_profiler.questions.lsan_check import RECOVERABLE_CHECK, check_with_sanitizer
 from memtui_profiler.questions.memcheck_check import check_with_memcheck
-from memtui_profiler.request import LSAN, MEMCHECK
+from memtui_profiler.request import LSAN, MEMCHECK, PROFILE
 
 if TYPE_CHECKING:
     from memtui_profiler.active_run import ActiveRun
@@ -78,8 +78,12 @@ class RunQuestions:
         run, inquiries = self._running("take a heap snapshot")
 
         def came(snapshot: Snapshot) -> None:
-            if snapshot.dump is not None:
-                self._recorder.intake.start(run.snapshot_request(snapshot.dump), run.number, "live")
+            if snapshot.dump is None:
+                return
+            if run.plan.mode == PROFILE:  # the run's own watch takes each dump where the profiler wrote it
+                snapshot.dump.unlink(missing_ok=True)
+                return
+            self._recorder.intake.start(run.snapshot_request(snapshot.dump), run.number, "live")
 
         inquiries.snapshot(self._reply(command), came)
 

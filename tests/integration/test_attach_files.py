@@ -14,7 +14,7 @@ import pytest
 
 from memtui_parsers.values import LeakReport
 from memtui_profiler.descendants import children_of
-from memtui_profiler.questions.leak_check import own_pid
+from memtui_profiler.questions.target_files import own_pid
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import Run
 from tests.fixtures.attached import attached, named_reports, newest_figures, running, thread_names

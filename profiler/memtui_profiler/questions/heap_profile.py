@@ -6,7 +6,9 @@ It sees what is allocated from its start on (FACTS.md, "Heap profiler").
 from __future__ import annotations
 
 import glob
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from memtui_profiler.asker import Conversation
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.guest import GuestThread
 from memtui_profiler.questions.gperftools import environment_value
-from memtui_profiler.questions.target_files import Version, fetch, output_prefix, seen_from_here, version_of
+from memtui_profiler.questions.target_files import Version, fetch, output_prefix, own_pid, seen_from_here, version_of
 
 DUMP_TIMEOUT_S = 120.0
 REASON = b"memtui\0"
@@ -54,11 +56,13 @@ class HeapProfiler:
             if self._ours:
                 return Snapshot(None)
         assert self._prefix is not None
-        pattern = seen_from_here(conversation.pid, self._prefix)
-        before = _dumps(pattern)
+        pid = conversation.pid
+        # A child of the process that the variable was meant for writes to PREFIX_PID.
+        prefixes = [seen_from_here(pid, prefix) for prefix in (self._prefix, f"{self._prefix}_{own_pid(pid)}")]
+        before = _dumps(prefixes)
         guest.write(guest.scratch, REASON)
         guest.call(dump, guest.scratch, timeout_s=DUMP_TIMEOUT_S)
-        written = [path for path, version in _dumps(pattern).items() if before.get(path) != version]
+        written = [path for path, version in _dumps(prefixes).items() if before.get(path) != version]
         if not written:
             raise UserError(
                 "no heap snapshot was written",
@@ -71,7 +75,7 @@ class HeapProfiler:
     def _begin(self, conversation: Conversation, guest: GuestThread, start: int, stop: int) -> None:
         from_the_start = environment_value(conversation.pid, "HEAPPROFILE")
         if from_the_start:
-            self._prefix = from_the_start
+            self._prefix = _unmarked(from_the_start)
             return
         prefix = output_prefix(conversation.pid, self._folder, "heap")
         data = prefix.encode("utf-8", "surrogateescape") + b"\0"
@@ -87,10 +91,17 @@ class HeapProfiler:
         conversation.before_leaving(lambda last: last.call(stop, timeout_s=DUMP_TIMEOUT_S))
 
 
-def _dumps(prefix: str) -> dict[str, Version]:
-    """The numbered dumps of a prefix, oldest first."""
+def _unmarked(prefix: str) -> str:
+    """gperftools sets the highest bit of the first byte in the process that takes the variable: its children see that."""
+    raw = os.fsencode(prefix)
+    return os.fsdecode(bytes([raw[0] & 0x7F]) + raw[1:])
+
+
+def _dumps(prefixes: Iterable[str]) -> dict[str, Version]:
+    """The numbered dumps of these prefixes, each one's oldest first."""
     found = {}
-    for path in sorted(glob.glob(glob.escape(prefix) + ".*.heap")):
-        if _NUMBERED.fullmatch(path) and (version := version_of(path)):
-            found[path] = version
+    for prefix in prefixes:
+        for path in sorted(glob.glob(glob.escape(prefix) + ".*.heap")):
+            if _NUMBERED.fullmatch(path) and (version := version_of(path)):
+                found[path] = version
     return found

@@ -11,7 +11,7 @@ from memtui_profiler.asker import Conversation
 from memtui_profiler.checkers.heapcheck import all_dumps
 from memtui_profiler.errors import UserError
 from memtui_profiler.questions.gperftools import START_WITH_ONE, checker_state
-from memtui_profiler.questions.target_files import Version, fetch, seen_from_here, version_of
+from memtui_profiler.questions.target_files import Version, fetch, own_pid, seen_from_here, version_of
 
 CHECK_TIMEOUT_S = 600.0
 
@@ -21,7 +21,7 @@ class LeakCheck:
     """``dump`` lies in the session's folder; None: the checker left none, which is how it says that nothing leaked.
 
     ``own_stack``: addresses of the guest's, which the checker may complain of. ``mapped``: lines of /proc/PID/maps, for a
-    dump that has none.
+    dump that has none. ``log_bytes``: how long the log is by now that a sanitizer appends to.
     """
 
     mode: str
@@ -29,6 +29,7 @@ class LeakCheck:
     seconds: float
     own_stack: tuple[int, int] = (0, 0)
     mapped: tuple[str, ...] = ()
+    log_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,3 @@ def _dumps(folder: Path, pid: int) -> dict[str, Version]:
         if dump.pid == inner and dump.whole_program and (version := version_of(str(dump.path))):
             found[str(dump.path)] = version
     return found
-
-
-def own_pid(pid: int) -> int:
-    """The pid as the process itself sees it: the last of NSpid (proc_pid_status(5))."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
-            line = next((line for line in stream if line.startswith("NSpid:")), "")
-        return int(line.split()[-1])
-    except (OSError, IndexError, ValueError):
-        return pid

@@ -10,8 +10,8 @@ from memtui_profiler.asker import Conversation
 from memtui_profiler.debug_files import open_regular
 from memtui_profiler.errors import UserError
 from memtui_profiler.questions.gperftools import environment_value
-from memtui_profiler.questions.leak_check import CHECK_TIMEOUT_S, LeakCheck, own_pid
-from memtui_profiler.questions.target_files import seen_from_here
+from memtui_profiler.questions.leak_check import CHECK_TIMEOUT_S, LeakCheck
+from memtui_profiler.questions.target_files import own_pid, seen_from_here
 from memtui_profiler.request import LSAN
 
 RECOVERABLE_CHECK = "__lsan_do_recoverable_leak_check"
@@ -44,7 +44,7 @@ def check_with_sanitizer(conversation: Conversation, destination: Path) -> LeakC
     said = _from(log, before)
     destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     destination.write_bytes(said)
-    return LeakCheck(LSAN, destination, seconds, guest.stack_range)
+    return LeakCheck(LSAN, destination, seconds, guest.stack_range, log_bytes=before + len(said))
 
 
 def _log_path(pid: int) -> str | None:

@@ -30,6 +30,16 @@ def seen_from_here(pid: int, path: str) -> str:
     return f"/proc/{pid}/root{path}" if path.startswith("/") else f"/proc/{pid}/cwd/{path}"
 
 
+def own_pid(pid: int) -> int:
+    """The pid as the process itself sees it: the last of NSpid (proc_pid_status(5))."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+            line = next((line for line in stream if line.startswith("NSpid:")), "")
+        return int(line.split()[-1])
+    except (OSError, IndexError, ValueError):
+        return pid
+
+
 def version_of(path: str) -> Version | None:
     """None when there is no regular file."""
     try:
