@@ -15,6 +15,7 @@ from memtui.leaks.look import ASCII, UNICODE, Look
 from memtui.leaks.model import Grouping, LeakTable, Order, build_table
 from memtui.leaks.pattern import match_pattern
 from memtui.leaks.scope import Scope
+from memtui.leaks.sections import record_section
 from memtui.leaks.source import Sources
 from memtui.leaks.stack_lines import StackLine, first_stop, note_lines, stack_lines, stops_of
 from memtui.leaks.state import LeakPaneState
@@ -37,9 +38,24 @@ def row(position: int, width: int, look: Look = UNICODE, *, cursor: bool = False
 def stack_text(
     index: int, width: int = 60, chosen: int | None = None, look: Look = UNICODE, *, unfolded: bool = False
 ) -> list[str]:
-    stops = stops_of(TABLE, index, unfolded=unfolded)
-    at = first_stop(TABLE, index, stops) if chosen is None else chosen
-    return texts(stack_lines(TABLE, index, stops, at, Sources(recorded, local=False), look, width))
+    return stack_of(TABLE, index, Sources(recorded, local=False), width, chosen, look, unfolded=unfolded)
+
+
+def stack_of(
+    table: LeakTable,
+    index: int,
+    sources: Sources,
+    width: int = 60,
+    chosen: int | None = None,
+    look: Look = UNICODE,
+    *,
+    unfolded: bool = False,
+    heading: tuple[str, ...] = (),
+) -> list[str]:
+    sections = (record_section(table, index),)
+    stops = stops_of(sections, unfolded=unfolded)
+    at = first_stop(sections, stops) if chosen is None else chosen
+    return texts(stack_lines(sections, stops, at, sources, look, width, heading=heading))
 
 
 def texts(lines: tuple[StackLine, ...]) -> list[str]:
@@ -208,9 +224,7 @@ def test_no_stack_line_of_the_sample_is_wider_than_the_pane(width: int, look: Lo
 
 def test_a_record_without_a_stack_says_so() -> None:
     table = build_table(replace(sample_report(), leaks=(record("1", 5, 1),)))
-    assert texts(stack_lines(table, 0, (), 0, Sources(local=False), UNICODE, 60)) == [
-        "The checker recorded no stack for these."
-    ]
+    assert stack_of(table, 0, Sources(local=False)) == ["The checker recorded no stack for these."]
     assert summary.leak_line(table, 0, Sources(local=False), UNICODE, 60)[0] == "no stack was recorded"
 
 
@@ -221,7 +235,7 @@ def test_notes_are_wrapped_in_full() -> None:
 
 def test_the_lines_below_the_list() -> None:
     state = LeakPaneState(sample_report(), 1, run=2)
-    assert thin(summary.report_line(state, TABLE, UNICODE)) == (
+    assert thin(summary.report_line(state, ROWS, UNICODE)) == (
         "at exit · draconian · run 2 · 42.7 MiB in 11 130 objects · 1 note"
     )
     where, code, callers = summary.leak_line(TABLE, 0, Sources(recorded, local=False), UNICODE, 78)

@@ -100,9 +100,8 @@ class PaneStack(Container):
                 continue
             if isinstance(child, Rows):
                 child.focus()
-            else:
-                leak_list = child.query_one("#leak-list")
-                leak_list.focus()
+            elif self._leaks is not None:
+                self._leaks.focus_front()
 
     async def leak_action(self, name: str) -> None:
         if self._leaks is not None:

@@ -1,6 +1,7 @@
 """The two looks of memtui, and the names its widgets call the colours by.
 
 Variables: ``mem-*`` are the graph's bands and marks, ``bar`` the header's and footer's ground, ``rule`` lines and borders,
+``flame-*`` are the boxes of the icicle, muted so that a match stands out, ``flame-text`` the words on them.
 ``muted`` words beside figures, ``faint`` what is there but not now, ``key`` a key that can be pressed, ``hint`` its chip.
 """
 
@@ -19,6 +20,16 @@ _DARK = {
     "mem-ghost": "#a9b4c2",
     "mem-limit": "#e05c69",
     "mem-mark": "#98e08f",
+    "flame-0": "#7fa7d6",
+    "flame-1": "#8fb996",
+    "flame-2": "#c9a36b",
+    "flame-3": "#b58bbf",
+    "flame-4": "#6fb3b0",
+    "flame-5": "#c58a86",
+    "flame-6": "#a3a96b",
+    "flame-7": "#8f95cf",
+    "flame-runtime": "#3a4554",
+    "flame-text": "#11161d",
     "bar": "#1b2633",
     "rule": "#2d3947",
     "muted": "#8b96a5",
@@ -57,6 +68,16 @@ _LIGHT = {
     "mem-ghost": "#5b6673",
     "mem-limit": "#c2334a",
     "mem-mark": "#2a8030",
+    "flame-0": "#9cc3ea",
+    "flame-1": "#a9d2af",
+    "flame-2": "#e6c591",
+    "flame-3": "#d3b3dc",
+    "flame-4": "#94cfcb",
+    "flame-5": "#e6b3ae",
+    "flame-6": "#c5cb91",
+    "flame-7": "#b3b8e6",
+    "flame-runtime": "#d5dbe3",
+    "flame-text": "#0e1319",
     "bar": "#dfe6ee",
     "rule": "#c3ccd6",
     "muted": "#566272",

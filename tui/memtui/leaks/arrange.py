@@ -96,7 +96,8 @@ class Row:
 class Arrangement:
     """The rows of ``table`` under ``query``; a row is made when it is looked at.
 
-    ``indexes`` are records, or with ``groups`` positions in those. Totals are of what passed the filter.
+    ``records`` are those that passed, largest first, and totals are theirs. ``indexes`` are records, or with ``groups``
+    positions in those.
     """
 
     table: LeakTable
@@ -109,6 +110,7 @@ class Arrangement:
     error: str = ""
     delta_bytes: int = 0
     delta_objects: int = 0
+    records: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.indexes)
@@ -212,6 +214,7 @@ def arrange(
         objects,
         delta_bytes=delta_bytes,
         delta_objects=delta_objects,
+        records=records,
     )
 
 

@@ -15,8 +15,10 @@ from textual.strip import Strip
 from memtui.leaks.look import Look
 from memtui.leaks.look import look as look_for
 from memtui.leaks.model import LeakTable
+from memtui.leaks.sections import Section, error_sections, record_section
 from memtui.leaks.source import Sources
 from memtui.leaks.stack_lines import StackLine, Stop, first_stop, note_lines, stack_lines, stops_of
+from memtui_parsers.values import CheckerError, Frame
 
 
 class StackView(ScrollView, can_focus=True):
@@ -33,6 +35,8 @@ class StackView(ScrollView, can_focus=True):
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "leak--heading",
+        "leak--title",
+        "leak--inlined",
         "leak--program",
         "leak--runtime",
         "leak--location",
@@ -53,6 +57,8 @@ class StackView(ScrollView, can_focus=True):
         overflow-y: auto;
         scrollbar-size-vertical: 1;
         & > .leak--heading { color: $muted; }
+        & > .leak--title { color: $warn; }
+        & > .leak--inlined { color: $faint; text-style: italic; }
         & > .leak--program { color: $strong; text-style: bold; }
         & > .leak--runtime { color: $muted; }
         & > .leak--location { color: $muted; }
@@ -73,8 +79,8 @@ class StackView(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._look: Look = look_for(ascii)
         self._sources = sources
-        self._table: LeakTable | None = None
-        self._index = 0
+        self._sections: tuple[Section, ...] = ()
+        self._subject: tuple[int, int | None] | None = None
         self._heading: tuple[str, ...] = ()
         self._notes: tuple[str, ...] = ()
         self._unfolded = False
@@ -84,49 +90,64 @@ class StackView(ScrollView, can_focus=True):
         if ascii:
             self.styles.scrollbar_size_vertical = 0
 
-    def show_stack(self, table: LeakTable, index: int, heading: tuple[str, ...] = ()) -> None:
-        """The stack of one record. The frame in hand stays when only symbols have come since."""
-        same = (
-            self._table is not None
-            and not self._notes
-            and index == self._index
-            and len(table.record(index).stack) == len(self._table.record(self._index).stack)
-        )
-        frame = self._stops[self._chosen].frame if same and self._stops else None
-        self._table, self._index, self._heading, self._notes = table, index, heading, ()
+    @property
+    def frame(self) -> Frame | None:
+        """The one in hand; of a fold its first."""
+        if not self._stops:
+            return None
+        stop = self._stops[self._chosen]
+        return self._sections[stop.section].stack[stop.frame]
+
+    def show_stack(self, table: LeakTable, index: int, heading: tuple[str, ...] = (), frame: int | None = None) -> None:
+        """The stack of one record. The frame in hand stays when only symbols have come since; ``frame`` is chosen at first."""
+        self._show((record_section(table, index),), (index, frame), heading, frame)
+
+    def show_error(self, error: CheckerError, number: int, heading: tuple[str, ...] = ()) -> None:
+        """An error's stack, and those that explain it."""
+        self._show(error_sections(error), (-1 - number, None), heading, None)
+
+    def _show(
+        self,
+        sections: tuple[Section, ...],
+        subject: tuple[int, int | None],
+        heading: tuple[str, ...],
+        frame: int | None,
+    ) -> None:
+        lengths = [len(section.stack) for section in sections]
+        same = subject == self._subject and not self._notes and lengths == [len(one.stack) for one in self._sections]
+        held = self._stops[self._chosen] if same and self._stops else None
+        if held is None and frame is not None:
+            held = Stop(frame)
+        self._sections, self._subject, self._heading, self._notes = sections, subject, heading, ()
         self._unfolded = self._unfolded and same
-        self._stops = stops_of(table, index, unfolded=self._unfolded)
-        self._choose_frame(frame)
+        self._stops = stops_of(sections, unfolded=self._unfolded)
+        self._choose_frame(held)
         self._rebuild(to_top=not same)
 
     def show_notes(self, notes: tuple[str, ...]) -> None:
-        self._table, self._notes, self._stops, self._chosen = None, notes, (), 0
+        self._sections, self._subject = (), None
+        self._notes, self._stops, self._chosen = notes, (), 0
         self._rebuild(to_top=True)
 
     def clear(self) -> None:
-        self._table, self._notes, self._stops = None, (), ()
-        self._rebuild(to_top=True)
+        self.show_notes(())
 
-    def _choose_frame(self, frame: int | None) -> None:
-        assert self._table is not None
-        if frame is None:
-            self._chosen = first_stop(self._table, self._index, self._stops)
+    def _choose_frame(self, held: Stop | None) -> None:
+        if held is None:
+            self._chosen = first_stop(self._sections, self._stops)
             return
-        inside = (n for n, stop in enumerate(self._stops) if stop.frame <= frame < stop.frame + stop.count)
+        inside = (
+            n
+            for n, stop in enumerate(self._stops)
+            if stop.section == held.section and stop.frame <= held.frame < stop.frame + stop.folded
+        )
         self._chosen = next(inside, 0)
 
     def _rebuild(self, *, to_top: bool = False) -> None:
         width = self.size.width
-        if self._table is not None and width:
+        if self._sections and width:
             self._lines = stack_lines(
-                self._table,
-                self._index,
-                self._stops,
-                self._chosen,
-                self._sources,
-                self._look,
-                width,
-                heading=self._heading,
+                self._sections, self._stops, self._chosen, self._sources, self._look, width, heading=self._heading
             )
         else:
             self._lines = note_lines(self._notes, self._look, width) if width else ()
@@ -172,12 +193,12 @@ class StackView(ScrollView, can_focus=True):
 
     def action_unfold(self) -> None:
         """Show every frame, or fold the runtime's again."""
-        if self._table is None or not self._stops:
+        if not self._stops:
             return
-        frame = self._stops[self._chosen].frame
+        held = self._stops[self._chosen]
         self._unfolded = not self._unfolded
-        self._stops = stops_of(self._table, self._index, unfolded=self._unfolded)
-        self._choose_frame(frame)
+        self._stops = stops_of(self._sections, unfolded=self._unfolded)
+        self._choose_frame(held)
         self._rebuild()
 
     def _choose(self, stop: int) -> None:
@@ -191,7 +212,7 @@ class StackView(ScrollView, can_focus=True):
         stop = self._lines[row].stop
         if stop < 0:
             return
-        folded = self._stops[stop].count > 1
+        folded = self._stops[stop].folded > 1
         self._choose(stop)
         if folded:
             self.action_unfold()

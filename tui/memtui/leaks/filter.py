@@ -63,6 +63,9 @@ class Filter:
     terms: tuple[Term | SizeTerm, ...] = ()
 
 
+ON_FRAMES = frozenset({Field.ANY, Field.FUNCTION, Field.FILE, Field.LIBRARY, Field.PATTERN})
+
+
 class PatternError(ValueError):
     """A term that cannot be answered: a pattern that is none, or takes too long, or nothing is compared; the message says which."""
 
@@ -137,7 +140,19 @@ def _state_test(table: LeakTable, term: Term) -> Callable[[int], bool]:
 def _frame_test(
     table: LeakTable, term: Term, match_pattern: PatternMatcher, cancelled: Callable[[], bool]
 ) -> Callable[[int], bool]:
-    """Each distinct string is matched once, then each distinct frame, and a record costs one look at its stack's ids."""
+    """A record costs one look at its stack's ids."""
+    hits = frame_hits(table, term, match_pattern, cancelled)
+    leaks = table.report.leaks
+    return lambda index: not hits.isdisjoint(map(id, leaks[index].stack))
+
+
+def frame_hits(
+    table: LeakTable, term: Term, match_pattern: PatternMatcher, cancelled: Callable[[], bool] = never
+) -> set[int]:
+    """The ids of the frames that a term on frames is in. Each distinct string is matched once, then each distinct frame.
+
+    Raises Cancelled, and PatternError.
+    """
     texts = _FRAME_TEXTS[term.field]
     distinct = {text for frame in table.frames.values() for text in texts(frame) if text}
     if term.field is Field.PATTERN:
@@ -148,9 +163,7 @@ def _frame_test(
         found = {string for string in distinct if term.text in string.lower()}
     else:
         found = {string for string in distinct if term.text in string}
-    hits = {identity for identity, frame in table.frames.items() if not found.isdisjoint(texts(frame))}
-    leaks = table.report.leaks
-    return lambda index: not hits.isdisjoint(map(id, leaks[index].stack))
+    return {identity for identity, frame in table.frames.items() if not found.isdisjoint(texts(frame))}
 
 
 def _function(frame: Frame) -> tuple[str, ...]:

@@ -66,6 +66,16 @@ class FindBar(Horizontal):
     def clear(self) -> None:
         self.query_one(Input).value = ""
 
+    @property
+    def text(self) -> str:
+        return self.query_one(Input).value
+
+    def hold(self, text: str) -> None:
+        """Show this text as what was typed."""
+        field = self.query_one(Input)
+        if field.value != text:
+            field.value = text
+
     def offer_states(self, comparing: bool) -> None:
         """Name the term that counts where two reports are compared, before those that always do."""
         self.query_one(Input).placeholder = f"text  {'state:new  ' if comparing else ''}{_TERMS}"

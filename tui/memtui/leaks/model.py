@@ -80,6 +80,8 @@ class LeakTable:
     kinds: frozenset[str]
     widest_location: int
     difference: ReportDifference | None = None
+    reachable_bytes: int = 0
+    reachable_objects: int = 0
     groups: dict[Grouping, FrameGroups] = field(default_factory=dict)
 
     def is_made_of(self, report: LeakReport | None, against: LeakReport | None) -> bool:
@@ -193,6 +195,8 @@ def build_table(
         kinds=frozenset(record.kind.value for record in report.leaks),
         widest_location=max((len(name.location) for name in known.values()), default=0),
         difference=compared,
+        reachable_bytes=sum(record.size_bytes for record in report.leaks if record.kind is LeakKind.STILL_REACHABLE),
+        reachable_objects=sum(record.objects for record in report.leaks if record.kind is LeakKind.STILL_REACHABLE),
     )
 
 

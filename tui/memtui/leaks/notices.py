@@ -25,20 +25,24 @@ class SummaryLines(Static):
         self._look = look
 
     def show(
-        self, state: LeakPaneState, arrangement: Arrangement, position: int, width: int, layout: Container[str]
+        self,
+        state: LeakPaneState,
+        arrangement: Arrangement,
+        below: str | int | None,
+        width: int,
+        layout: Container[str],
     ) -> None:
-        """``position`` of the cursor, ``width`` of the pane; ``layout``: the pane's classes (-split, -low)."""
+        """``below``: a record, or words. ``width`` of the pane; ``layout``: the pane's classes (-split, -low)."""
         room = max(10, width - 2)
-        words = self._look.text(summary.report_line(state, arrangement.table, self._look))
+        words = self._look.text(summary.report_line(state, arrangement, self._look))
         report = Content.styled(self._look.cut(words, room), "$muted")
-        if "-split" in layout or position >= len(arrangement):
+        if "-split" in layout or below is None:
             self.update(report)
             return
-        if position < 0:
-            leak = Content.styled("enter shows the notes in full", "$muted")
+        if isinstance(below, str):
+            leak = Content.styled(self._look.cut(self._look.text(below), room), "$foreground")
         else:
-            record = arrangement.row(position).record
-            where, code, callers = summary.leak_line(arrangement.table, record, self._sources, self._look, room)
+            where, code, callers = summary.leak_line(arrangement.table, below, self._sources, self._look, room)
             leak = Content.assemble((where, "$muted"), (code, "$foreground"), (callers, "$muted"))
         self.update(leak if "-low" in layout else Content.assemble(report, "\n", leak))
 

@@ -1,4 +1,4 @@
-"""The leak browser as one widget: list and stack side by side, or one of them where there is no room for both."""
+"""The leak browser as one widget: a view of the leaks and a stack side by side, or one of them where there is no room for both."""
 
 from __future__ import annotations
 
@@ -8,42 +8,51 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 from textual.message import Message
+from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from memtui.leaks import summary
 from memtui.leaks.arrange import Arrangement, Query
-from memtui.leaks.columns import notes_words
 from memtui.leaks.detail import StackView
+from memtui.leaks.error_view import ErrorView
 from memtui.leaks.filter import parse_filter
 from memtui.leaks.find import FindBar
-from memtui.leaks.list import NOTES, LeakList
+from memtui.leaks.icicle_view import IcicleView
+from memtui.leaks.list import ERRORS, NOTES, LeakList
 from memtui.leaks.look import look as look_for
 from memtui.leaks.model import LeakTable, Order, same_record
 from memtui.leaks.notices import EmptyView, SummaryLines
+from memtui.leaks.pane_keys import PaneKeys
+from memtui.leaks.search import Found
 from memtui.leaks.source import Sources
 from memtui.leaks.state import Empty, LeakPaneState, empty_of, reading
-from memtui.leaks.work import rows_work, table_work
+from memtui.leaks.tree_view import TreeView
+from memtui.leaks.views import Answer, View, Wish
+from memtui.leaks.work import rows_work, search_work, table_work
 from memtui_parsers.values import LeakRecord
 
 SPLIT_FROM = 100
 
 
-class LeakPane(Container):
-    """Shows a LeakPaneState. Sorting and filtering run in a worker thread; a newer wish ends the older one's work."""
+class LeakPane(PaneKeys, Container):
+    """Shows a LeakPaneState. What a view needs is worked out in a worker thread; a newer wish ends the older one's work."""
 
     DEFAULT_CSS = """
     LeakPane {
         layout: vertical;
         &.-finding #leak-find { display: block; }
         #leak-body { height: 1fr; }
-        #leak-list { width: 1fr; height: 1fr; }
+        .leak-view { width: 1fr; height: 1fr; display: none; }
         #leak-stack { width: 1fr; height: 1fr; display: none; }
         #leak-summary { height: 2; padding: 0 1; }
         #leak-empty { height: 1fr; padding: 1 3; display: none; }
-        &.-opened #leak-list { display: none; }
+        &.-in-list #leak-list, &.-in-tree #leak-tree, &.-in-icicle #leak-icicle, &.-in-errors #leak-errors { display: block; }
+        &.-opened #leak-list, &.-opened #leak-tree, &.-opened #leak-icicle, &.-opened #leak-errors { display: none; }
         &.-opened #leak-stack { display: block; padding: 0 1; }
         &.-opened #leak-summary { display: none; }
-        &.-split #leak-list { width: 3fr; display: block; }
+        &.-split .leak-view { width: 3fr; }
+        &.-split.-in-list #leak-list, &.-split.-in-tree #leak-tree { display: block; }
+        &.-split.-in-errors #leak-errors { display: block; }
         &.-split #leak-stack { width: 2fr; display: block; border-left: solid $rule; padding: 0 0 0 1; }
         &.-split.-ascii #leak-stack { border-left: ascii $rule; }
         &.-split #leak-summary { height: 1; display: block; }
@@ -62,14 +71,16 @@ class LeakPane(Container):
             self.records = records
 
     def __init__(self, *, sources: Sources | None = None, ascii: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id, classes="-ascii" if ascii else None)
+        super().__init__(id=id, classes="-in-list -ascii" if ascii else "-in-list")
         self._look = look_for(ascii)
         self._ascii = ascii
         self._sources = Sources() if sources is None else sources
         self._state = LeakPaneState()
         self._table: LeakTable | None = None
         self._arrangement: Arrangement | None = None
-        self._query = Query()
+        self._wish = Wish(Query())
+        self._answer: Answer | None = None
+        self._search = ""
         # The record the cursor belongs to, through sorting, filtering, reloading; None until there is one.
         self._anchor: int | None = None
         # The same as a value: a report that lacks it may give way to one that has it.
@@ -79,10 +90,15 @@ class LeakPane(Container):
     def compose(self) -> ComposeResult:
         yield FindBar(id="leak-find")
         with Horizontal(id="leak-body"):
-            yield LeakList(ascii=self._ascii, id="leak-list")
+            yield self._made(LeakList(ascii=self._ascii, id="leak-list"))
             yield StackView(sources=self._sources, ascii=self._ascii, id="leak-stack")
         yield SummaryLines(sources=self._sources, look=self._look, id="leak-summary")
         yield EmptyView(look=self._look, id="leak-empty")
+
+    @staticmethod
+    def _made(widget: Widget) -> Widget:
+        widget.add_class("leak-view")
+        return widget
 
     def on_mount(self) -> None:
         self._show_state()
@@ -95,84 +111,43 @@ class LeakPane(Container):
         if state.report is before.report and state.against is before.against and state == before:
             return
         if self.is_mounted:
-            self._show_state(before)
+            self._show_state()
 
     @property
     def arrangement(self) -> Arrangement | None:
-        """What the list shows now."""
+        """What the list shows now, or what the trees are made of."""
         return self._arrangement
+
+    @property
+    def view(self) -> View:
+        """The one that is on the screen."""
+        return View.LIST if self._answer is None else self._answer.wish.view
 
     @property
     def busy(self) -> bool:
         """Whether something asked for is still being worked out."""
         return any(worker.group.startswith("leak-") and worker.is_running for worker in self.workers)
 
-    def action_filter(self) -> None:
-        if self._table is None:
-            return
-        self.add_class("-finding")
-        self.query_one(FindBar).start()
+    def focus_front(self) -> None:
+        """Give the keys to the view that is shown."""
+        self.front.focus()
 
-    def action_sort(self) -> None:
-        self._ask(self._query.next_order(comparing=self._table is not None and self._table.difference is not None))
+    # From state to table to what a view needs
 
-    def action_group(self) -> None:
-        self._ask(self._query.next_grouping())
-
-    def action_next_leak(self) -> None:
-        self._step(1)
-
-    def action_previous_leak(self) -> None:
-        self._step(-1)
-
-    def action_open(self) -> None:
-        """The stack of the leak in hand; for a group of several stacks, those."""
-        arrangement, position = self._arrangement, self.query_one(LeakList).position
-        if arrangement is None:
-            return
-        if position >= 0 and arrangement.grouped and arrangement.row(position).stacks > 1:
-            self._ask(self._query.with_within((arrangement.query.grouping, arrangement.group_name(position))))
-            return
-        self.add_class("-opened")
-        self._show_detail()
-        self.query_one(StackView).focus()
-
-    def action_back(self) -> None:
-        self.back()
-
-    def back(self) -> bool:
-        """Undo the last step in: the open stack, the group entered, the filter. False when there is none."""
-        stack = self.query_one(StackView)
-        if self.has_class("-opened") or stack.has_focus:
-            self.remove_class("-opened")
-            self.query_one(LeakList).focus()
-            self._show_detail()
-            return True
-        if self._query.within is not None:
-            grouping, _ = self._query.within
-            self._ask(self._query.with_within(None, grouping))
-            return True
-        if self.has_class("-finding"):
-            self._leave_filter(cleared=True)
-            return True
-        return False
-
-    # From state to table to arrangement
-
-    def _show_state(self, before: LeakPaneState | None = None) -> None:
+    def _show_state(self) -> None:
         state = self._state
         empty = empty_of(state)
         if empty is not None or state.report is None:
-            self._table = self._arrangement = None
+            self._table = self._arrangement = self._answer = None
             self._anchor = None
-            self.workers.cancel_group(self, "leak-table")
-            self.workers.cancel_group(self, "leak-rows")
+            for group in ("leak-table", "leak-rows"):
+                self.workers.cancel_group(self, group)
             self._show_empty(empty)
             return
         known = self._table
         if known is not None and known.is_made_of(state.report, state.against):
             self.workers.cancel_group(self, "leak-table")
-            self._show_arrangement()
+            self._show_answer()
             return
         if known is None:
             self._show_empty(reading())
@@ -184,16 +159,29 @@ class LeakPane(Container):
             exclusive=True,
         )
 
-    def _ask(self, query: Query) -> None:
-        self._query = query
+    def ask(self, query: Query | None = None, view: View | None = None) -> None:
+        """Have another query answered, or another view made; what is open in a tree stays open in the same one."""
+        before = self._wish
+        record = self.picked().record if self._anchor is None else self._anchor
+        wish = Wish(query or before.query, view or before.view, record=record)
+        if self.view is wish.view:
+            wish = self._with_place(wish)
+        self._wish = wish
         if self._table is not None:
+            known = self._arrangement
             self.run_worker(
-                rows_work(self._table, query),
-                name="leak rows",
-                group="leak-rows",
-                thread=True,
-                exclusive=True,
+                rows_work(self._table, wish, known), name="leak rows", group="leak-rows", thread=True, exclusive=True
             )
+
+    def _with_place(self, wish: Wish) -> Wish:
+        """The wish with where the user is in the tree that is shown."""
+        if self._answer is None or self._answer.branches is None:
+            return wish
+        rows, front, node = self._answer.branches, self.front, self.node
+        held = () if node is None else rows.tree.names(node)
+        shown = front.shown if isinstance(front, IcicleView) else None
+        zoomed = () if shown is None else shown.tree.names(shown.zoomed)
+        return replace(wish, opened=rows.opened(), held=held, zoomed=zoomed)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is not WorkerState.SUCCESS:
@@ -201,14 +189,18 @@ class LeakPane(Container):
         result = event.worker.result
         if isinstance(result, LeakTable) and result.is_made_of(self._state.report, self._state.against):
             self._take_table(result)
-        elif isinstance(result, Arrangement) and result.table is self._table and result.query == self._query:
-            self._arrangement = result
-            self._show_arrangement()
+        elif isinstance(result, Answer) and result.arrangement.table is self._table and result.wish == self._wish:
+            changed = self._answer is None or self._answer.wish.view is not result.wish.view
+            self._answer, self._arrangement = result, result.arrangement
+            self._show_answer(fresh=True, changed=changed)
+        elif isinstance(result, Found) and result.text == self._search and self.view is View.ICICLE:
+            self.query_one(IcicleView).light(result)
+            self._say_found(result)
 
     def _take_table(self, table: LeakTable) -> None:
         self._table = table
         self.query_one(FindBar).offer_states(table.difference is not None)
-        if self._held is not None and self._anchor != NOTES:
+        if self._held is not None and self._anchor not in (NOTES, ERRORS):
             self._anchor = same_record(self._held, table, NOTES if self._anchor is None else self._anchor)
             if self._anchor is not None:
                 self._held = table.record(self._anchor)
@@ -216,14 +208,15 @@ class LeakPane(Container):
         if query.within is not None:
             # Symbols rename groups: the one entered is where the cursor's leak is now.
             grouping, name = query.within
-            if self._anchor is not None and self._anchor != NOTES:
+            if self._anchor is not None and self._anchor >= 0:
                 name = table.group_of(self._anchor, grouping)
             query = query.with_within((grouping, name), query.grouping)
-        self._ask(query)
+        view = self._wish.view
+        self.ask(query, View.LIST if view is View.ERRORS and not table.report.errors else view)
 
     def _ordered_for(self, table: LeakTable) -> Query:
         """The query; a comparison begins with what has grown most, and its end brings the order from before back."""
-        query = self._query
+        query = self._wish.query
         if table.difference is not None and self._order_before is None:
             self._order_before = query.order
             return replace(query, order=Order.CHANGE)
@@ -232,60 +225,55 @@ class LeakPane(Container):
             return replace(query, order=before) if query.order is Order.CHANGE else query
         return query
 
-    # From arrangement to screen
+    # From there to the screen
 
-    def _show_arrangement(self) -> None:
-        arrangement = self._arrangement
-        if arrangement is None:
+    def _show_answer(self, *, fresh: bool = False, changed: bool = False) -> None:
+        """``fresh``: it has just come. ``changed``: it is of another view than the one before."""
+        answer = self._answer
+        if answer is None:
             return
+        arrangement = answer.arrangement
         self.remove_class("-empty")
+        self._set_classes()
+        if self.view is View.LIST:
+            self._show_list(arrangement)
+        elif fresh:
+            self._show_view(answer)
+        self._show_finding()
+        if changed:
+            self.remove_class("-opened")
+            self.front.focus()
+        self.show_detail()
+        caption = summary.caption(arrangement, self._look, self._state.aside, self.view)
+        self.post_message(self.Arranged(caption, arrangement.record_count))
+
+    def _show_list(self, arrangement: Arrangement) -> None:
         leak_list = self.query_one(LeakList)
         hint = "" if len(arrangement) else arrangement.error or "No record passes the filter: esc clears it."
-        leak_list.show(arrangement, self._lead(), self._position(arrangement, leak_list.position), hint)
-        self._show_detail()
-        words = self._look.text(summary.filter_line(arrangement, self._look))
-        self.query_one(FindBar).say(words, error=bool(arrangement.error))
-        caption = summary.caption(arrangement, self._look, self._state.aside)
-        self.post_message(self.Arranged(caption, arrangement.record_count))
+        leak_list.show(arrangement, self.lead(), self._position(arrangement, leak_list.position), hint)
+
+    def _show_view(self, answer: Answer) -> None:
+        front, branches = self.front, answer.branches
+        if isinstance(front, ErrorView) and answer.errors is not None:
+            front.show(answer.errors, front.index)
+        elif isinstance(front, TreeView) and branches is not None:
+            front.show(branches, answer.node)
+        elif isinstance(front, IcicleView) and branches is not None:
+            front.colour_by(self.colouring(front.colouring))
+            front.show(branches.tree, answer.zoomed, answer.node)
+            if self._search:
+                self.search(self._search)
 
     def _position(self, arrangement: Arrangement, before: int) -> int:
         """Where the cursor belongs: on its record's row, else where it was, at first on the largest leak."""
-        if self._anchor == NOTES and self._notes():
-            return NOTES
-        if self._anchor is None or self._anchor == NOTES:
+        if self._anchor in (NOTES, ERRORS):
+            return self._anchor if self._anchor in dict(self.lead()) else 0
+        if self._anchor is None:
             return 0
         found = arrangement.position_of(self._anchor)
         if found is not None:
             return found
         return 0 if arrangement.query.filtered else max(0, min(before, len(arrangement) - 1))
-
-    def _lead(self) -> tuple[tuple[int, str], ...]:
-        notes = self._notes()
-        return ((NOTES, notes_words(notes)),) if notes else ()
-
-    def _notes(self) -> tuple[str, ...]:
-        return summary.table_notes(self._table) if self._table is not None else ()
-
-    def _show_detail(self) -> None:
-        arrangement, position = self._arrangement, self.query_one(LeakList).position
-        stack = self.query_one(StackView)
-        if arrangement is None:
-            stack.clear()
-        elif position < 0 and self._notes():
-            stack.show_notes(self._notes())
-        elif 0 <= position < len(arrangement):
-            row = arrangement.row(position)
-            words = summary.short_heading if self.has_class("-split") else summary.heading
-            heading = words(arrangement, position, self._look, self._state.was_at)
-            stack.show_stack(arrangement.table, row.record, heading)
-        else:
-            stack.clear()
-        self._show_summary()
-
-    def _show_summary(self) -> None:
-        if self._arrangement is not None:
-            position = self.query_one(LeakList).position
-            self.query_one(SummaryLines).show(self._state, self._arrangement, position, self.size.width, self.classes)
 
     def _show_empty(self, empty: Empty | None) -> None:
         self.add_class("-empty")
@@ -297,55 +285,75 @@ class LeakPane(Container):
     # What the user does
 
     def on_resize(self, event: events.Resize) -> None:
-        split = event.size.width >= SPLIT_FROM
-        self.set_class(split, "-split")
-        self.query_one(LeakList).beside_stack = split
         self.set_class(event.size.height < 6, "-low")
-        self._show_detail()
+        self._set_classes()
+        self.show_detail()
 
-    def _step(self, by: int) -> None:
-        arrangement, leak_list = self._arrangement, self.query_one(LeakList)
-        if arrangement is None or not len(arrangement):
-            return
-        leak_list.move_to(max(0, min(leak_list.position + by, len(arrangement) - 1)))
-        self._moved()
+    def _set_classes(self) -> None:
+        """The classes that say what is on the screen; the icicle has all of the width."""
+        view = self.view
+        split = self.size.width >= SPLIT_FROM and view is not View.ICICLE
+        self.set_class(split, "-split")
+        for name, views in (
+            ("-in-list", (View.LIST,)),
+            ("-in-tree", (View.CALLERS, View.CALLEES)),
+            ("-in-icicle", (View.ICICLE,)),
+            ("-in-errors", (View.ERRORS,)),
+        ):
+            self.set_class(view in views, name)
+        self.query_one(LeakList).beside_stack = split
 
-    def _moved(self) -> None:
-        arrangement, position = self._arrangement, self.query_one(LeakList).position
-        if arrangement is None:
-            return
-        if position < 0:
-            self._anchor, self._held = NOTES, None
-        elif position < len(arrangement):
-            self._anchor = arrangement.row(position).record
-            self._held = arrangement.table.record(self._anchor)
-        self._show_detail()
+    def moved(self) -> None:
+        """The user's cursor is on something else."""
+        table, record = self._table, self.picked().record
+        position = self.query_one(LeakList).position
+        if self.view is View.LIST and position < 0:
+            self._anchor, self._held = position, None
+        elif table is not None and record is not None:
+            self._anchor, self._held = record, table.record(record)
+        self.show_detail()
 
     @on(LeakList.Highlighted)
-    def _list_moved(self) -> None:
-        self._moved()
+    @on(TreeView.Moved)
+    @on(IcicleView.Moved)
+    @on(ErrorView.Moved)
+    def _view_moved(self) -> None:
+        self.moved()
 
     @on(LeakList.Selected)
-    def _list_opened(self) -> None:
-        self._moved()
-        self.action_open()
+    @on(TreeView.Opened)
+    @on(ErrorView.Opened)
+    def _row_opened(self) -> None:
+        self.moved()
+        self.open_row()
 
     @on(LeakList.OrderAsked)
     def _order_asked(self, event: LeakList.OrderAsked) -> None:
-        self._ask(replace(self._query, order=event.order))
+        self.ask(replace(self._wish.query, order=event.order))
 
     @on(FindBar.Changed)
-    def _filter_typed(self, event: FindBar.Changed) -> None:
+    def _typed(self, event: FindBar.Changed) -> None:
+        if self.view is View.ICICLE:
+            if event.text != self._search:
+                self.search(event.text)
+            return
         wanted = parse_filter(event.text)
-        if wanted != self._query.filter:
-            self._ask(self._query.with_filter(wanted))
+        self._filter_text = event.text
+        if wanted != self._wish.query.filter:
+            self.ask(self._wish.query.with_filter(wanted))
 
     @on(FindBar.Left)
-    def _filter_left(self, event: FindBar.Left) -> None:
-        self._leave_filter(cleared=event.cleared)
+    def _find_left(self, event: FindBar.Left) -> None:
+        self.leave_find(cleared=event.cleared)
 
-    def _leave_filter(self, *, cleared: bool) -> None:
-        if cleared:
-            self.query_one(FindBar).clear()
-            self.remove_class("-finding")
-        self.query_one(LeakList).focus()
+    def search(self, text: str) -> None:
+        """Light up in the icicle what is found."""
+        self._search = text
+        if self._table is not None and self._arrangement is not None:
+            self.run_worker(
+                search_work(self._table, self._arrangement.records, text),
+                name="leak search",
+                group="leak-search",
+                thread=True,
+                exclusive=True,
+            )

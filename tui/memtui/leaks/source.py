@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,11 +37,21 @@ def nothing_recorded(_: str) -> Mapping[int, str]:
 
 
 class Sources:
-    """Looks up lines and keeps the last files. What a session records may still arrive, so only found lines are kept."""
+    """Looks up lines and keeps the last files. What a session records may still arrive, so only found lines are kept.
 
-    def __init__(self, recorded: RecordedLines = nothing_recorded, *, local: bool = True) -> None:
+    ``moved``: (folder at the build, folder here), for files that are read here.
+    """
+
+    def __init__(
+        self,
+        recorded: RecordedLines = nothing_recorded,
+        *,
+        local: bool = True,
+        moved: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self._recorded = recorded
         self._local = local
+        self._moved = tuple(moved)
         self._files: dict[str, tuple[str, ...] | str] = {}
         self._rows: dict[str, Mapping[int, str]] = {}
 
@@ -61,15 +71,24 @@ class Sources:
             return Excerpt(tuple((n, clean(rows[n], LINE_LIMIT)) for n in numbers if n in rows))
         if not self._local:
             return Excerpt(missing=f"no source recorded for {clean(file)}")
-        lines = self._files.get(file)
+        path = self.local_path(file)
+        lines = self._files.get(path)
         if lines is None:
-            lines = self._files[file] = _read(file)
+            lines = self._files[path] = _read(path)
             self._forget(self._files)
         if isinstance(lines, str):
             return Excerpt(missing=lines)
         if line > len(lines):
-            return Excerpt(missing=f"{clean(file)} has only {len(lines)} lines: it has changed since the build")
+            return Excerpt(missing=f"{clean(path)} has only {len(lines)} lines: it has changed since the build")
         return Excerpt(tuple((n, clean(lines[n - 1], LINE_LIMIT)) for n in numbers if n <= len(lines)))
+
+    def local_path(self, file: str) -> str:
+        """Where a file of the build is on this machine: the first folder that has moved and holds it decides."""
+        for old, new in self._moved:
+            rest = file.removeprefix(old)
+            if rest != file and (old.endswith("/") or rest.startswith("/") or not rest):
+                return f"{new.rstrip('/')}/{rest.lstrip('/')}" if rest else new
+        return file
 
     def line(self, file: str, line: int) -> str | None:
         return self.around(file, line, 0, 0).text(line)

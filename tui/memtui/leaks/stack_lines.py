@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from memtui.figures import prose
 from memtui.leaks.columns import Piece, padded
 from memtui.leaks.look import Look
-from memtui.leaks.model import LeakTable
 from memtui.leaks.names import function_name, module_name, place, shorten
+from memtui.leaks.sections import Section
 from memtui.leaks.source import Sources
 from memtui_parsers.clean_text import clean
 from memtui_parsers.values import Frame
@@ -17,6 +17,7 @@ from memtui_parsers.values import Frame
 # Fewer library frames than this in a row are shown as they are: a fold would save nothing.
 _FOLD_FROM = 2
 _TEXT_LINES = 4
+INLINED = " inlined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,41 +28,40 @@ class StackLine:
     stop: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Where the cursor can stand: one frame, or with ``count`` above 1 a fold of that many library frames from ``frame`` on."""
+class Stop(NamedTuple):
+    """Where the cursor can stand: one frame, or with ``folded`` above 1 a fold of that many library frames from ``frame`` on."""
 
     frame: int
-    count: int = 1
+    folded: int = 1
+    section: int = 0
 
 
-def stops_of(table: LeakTable, index: int, *, unfolded: bool) -> tuple[Stop, ...]:
-    """The stack's frames, leaf first, runs of library frames folded unless ``unfolded``."""
-    stack = table.record(index).stack
+def stops_of(sections: Sequence[Section], *, unfolded: bool) -> tuple[Stop, ...]:
+    """The stacks' frames, leaf first, runs of library frames folded unless ``unfolded``."""
     stops: list[Stop] = []
-    at = 0
-    while at < len(stack):
-        end = at
-        while end < len(stack) and table.in_library(stack[end]) and end != table.names[index].program:
-            end += 1
-        if end - at >= _FOLD_FROM and not unfolded:
-            stops.append(Stop(at, end - at))
-            at = end
-        else:
-            stops.append(Stop(at))
-            at += 1
+    for number, section in enumerate(sections):
+        at = 0
+        while at < len(section.stack):
+            end = at
+            while end < len(section.stack) and section.library[end] and end != section.program:
+                end += 1
+            if end - at >= _FOLD_FROM and not unfolded:
+                stops.append(Stop(at, end - at, number))
+                at = end
+            else:
+                stops.append(Stop(at, 1, number))
+                at += 1
     return tuple(stops)
 
 
-def first_stop(table: LeakTable, index: int, stops: Sequence[Stop]) -> int:
+def first_stop(sections: Sequence[Section], stops: Sequence[Stop]) -> int:
     """The stop of the program's own first frame."""
-    program = table.names[index].program
-    return next((number for number, stop in enumerate(stops) if stop.frame == program), 0)
+    own = (n for n, stop in enumerate(stops) if stop.section == 0 and stop.frame == sections[0].program)
+    return next(own, 0)
 
 
 def stack_lines(
-    table: LeakTable,
-    index: int,
+    sections: Sequence[Section],
     stops: Sequence[Stop],
     chosen: int,
     sources: Sources,
@@ -71,24 +71,39 @@ def stack_lines(
     heading: Sequence[str] = (),
 ) -> tuple[StackLine, ...]:
     """All lines, each at most ``width`` cells; ``heading`` first. The chosen frame is written whole, with its source."""
-    record = table.record(index)
     lines = [StackLine(((padded(look, look.text(words), width), "heading"),)) for words in heading]
     if heading:
         lines.append(StackLine((("", ""),)))
-    if not record.stack:
-        lines.append(StackLine(((look.cut("The checker recorded no stack for these.", width), "runtime"),)))
-    for number, stop in enumerate(stops):
-        frame = record.stack[stop.frame]
-        if stop.count > 1:
-            words = f"{look.fold} {stop.count} runtime frames"
-            lines.append(StackLine(((" ", ""), (look.cut(words, width - 1), "runtime")), number))
-        elif number == chosen:
-            own = stop.frame == table.names[index].program
-            size = prose(record.size_bytes) if own else ""
-            lines += _chosen(frame, number, table.in_library(frame), size, sources, look, width)
-        else:
-            lines.append(StackLine(_frame_pieces(frame, table.in_library(frame), look, width), number))
+    at = 0
+    for number, section in enumerate(sections):
+        if section.title:
+            lines += [
+                StackLine(((words, "title"),)) for words in _wrapped(look.text(clean(section.title)), width, look)
+            ]
+        if not section.stack:
+            words = "" if section.title else "The checker recorded no stack for these."
+            lines.append(StackLine(((look.cut(words, width), "runtime"),)))
+        while at < len(stops) and stops[at].section == number:
+            lines += _stop_lines(section, stops[at], at, at == chosen, sources, look, width)
+            at += 1
+        if section.left:
+            words = f" {look.ellipsis} {look.count(section.left)} more frames"
+            lines.append(StackLine(((look.cut(words, width), "runtime"),)))
     return tuple(lines)
+
+
+def _stop_lines(
+    section: Section, stop: Stop, number: int, chosen: bool, sources: Sources, look: Look, width: int
+) -> list[StackLine]:
+    frame = section.stack[stop.frame]
+    if stop.folded > 1:
+        words = f"{look.fold} {stop.folded} runtime frames"
+        return [StackLine(((" ", ""), (look.cut(words, width - 1), "runtime")), number)]
+    in_library = section.library[stop.frame]
+    if not chosen:
+        return [StackLine(_frame_pieces(frame, in_library, look, width), number)]
+    size = section.size if stop.frame == section.program else ""
+    return _chosen(frame, number, in_library, size, sources, look, width)
 
 
 def _frame_pieces(frame: Frame, in_library: bool, look: Look, width: int) -> tuple[Piece, ...]:
@@ -99,8 +114,10 @@ def _frame_pieces(frame: Frame, in_library: bool, look: Look, width: int) -> tup
     part = "runtime" if in_library else "program"
     if not (frame.function or frame.linkage_name):
         return ((" ", ""), (where, part))
+    mark = INLINED if frame.inlined and room > 2 * len(INLINED) else ""
+    room -= len(mark)
     name = look.cut(look.text(shorten(function_name(frame), room)), room)
-    return ((" ", ""), (name, part), ("  ", ""), (where, "location"))
+    return ((" ", ""), (name, part), (mark, "inlined"), ("  ", ""), (where, "location"))
 
 
 def _chosen(
@@ -110,12 +127,14 @@ def _chosen(
     where = look.text(place(frame))
     name = look.text(function_name(frame)) if frame.function or frame.linkage_name else where
     lines: list[StackLine] = []
-    if name is not where and len(name) + len(where) + 3 <= width:
-        lines.append(StackLine(((" ", ""), (name, part), ("  ", ""), (where, "location")), number))
+    mark = INLINED if frame.inlined else ""
+    if name is not where and len(name) + len(mark) + len(where) + 3 <= width:
+        lines.append(StackLine(((" ", ""), (name, part), (mark, "inlined"), ("  ", ""), (where, "location")), number))
     else:
         lines += [StackLine(((" ", ""), (piece, part)), number) for piece in _wrapped(name, width - 1, look)]
         if name is not where:
-            lines.append(StackLine((("   ", ""), (look.cut(where, width - 3), "location")), number))
+            where = look.cut(where, width - 3 - len(mark))
+            lines.append(StackLine((("   ", ""), (where, "location"), (mark, "inlined")), number))
     return lines + _source(frame, number, size, sources, look, width)
 
 

@@ -4,28 +4,49 @@ from __future__ import annotations
 
 from memtui.figures import percent, prose
 from memtui.leaks.arrange import Arrangement
-from memtui.leaks.changes import change_words, was_words
+from memtui.leaks.changes import change_words, signed, was_words
+from memtui.leaks.icicle import Box, Icicle
 from memtui.leaks.look import Look
 from memtui.leaks.model import Grouping, LeakTable
 from memtui.leaks.names import bare, function_name, place
+from memtui.leaks.scope import ChipKind
 from memtui.leaks.source import Sources
 from memtui.leaks.state import LeakPaneState, notes_of
+from memtui.leaks.tree import Node, Tree
+from memtui.leaks.tree_lines import location
+from memtui.leaks.views import View
 from memtui_parsers.clean_text import clean
 from memtui_parsers.report_diff import Change
+from memtui_parsers.values import LeakKind
 
 
-def report_line(state: LeakPaneState, table: LeakTable, look: Look) -> str:
-    """``at exit · draconian · run 2 · 42.7 MiB in 11 130 objects · 2 notes``, what has changed before it where compared."""
+def report_line(state: LeakPaneState, arrangement: Arrangement, look: Look) -> str:
+    """``at exit · draconian · run 2 · 42.7 MiB in 11 130 objects · 2 notes``, what has changed before it where compared.
+
+    What is still reachable stands apart from what is lost. What a scope leaves is said before all of it.
+    """
+    table = arrangement.table
     report = table.report
-    total = f"{prose(table.total_bytes)} in {_counted(table.total_objects, 'object', look)}"
+    total = _totals(table, look)
     parts = [state.moment, clean(report.mode), *([] if state.run is None else [f"run {state.run}"]), total]
     if table.difference is not None:
         changed = change_words(table.difference.delta_bytes, table.difference.delta_objects, look)
         parts = [f"{changed} {state.since}".rstrip(), total, *parts[:-1]]
+    if arrangement.query.scope.chips and not arrangement.error:
+        parts.insert(0, filter_line(arrangement, look))
     notes = len(table_notes(table))
     if notes:
         parts.append(_counted(notes, "note", look))
     return f" {look.dot} ".join(part for part in parts if part)
+
+
+def _totals(table: LeakTable, look: Look) -> str:
+    total = f"{prose(table.total_bytes)} in {_counted(table.total_objects, 'object', look)}"
+    if LeakKind.STILL_REACHABLE.value not in table.kinds or len(table.kinds) == 1:
+        return total
+    size, objects = table.reachable_bytes, table.reachable_objects
+    lost = f"{prose(table.total_bytes - size)} lost in {_counted(table.total_objects - objects, 'object', look)}"
+    return f"{lost}, {prose(size)} still reachable in {look.count(objects)}"
 
 
 def table_notes(table: LeakTable) -> tuple[str, ...]:
@@ -52,17 +73,60 @@ def filter_line(arrangement: Arrangement, look: Look) -> str:
     return f"{look.count(arrangement.record_count)} of {look.count(total)} records, {said}"
 
 
-def caption(arrangement: Arrangement, look: Look, aside: str = "") -> str:
-    """How the list is grouped and sorted, for the tab bar: ``by stack · bytes▾``; before it what ``aside`` says."""
+_CHIP = {ChipKind.FOCUS: "only", ChipKind.HIDE: "no"}
+
+
+def caption(arrangement: Arrangement, look: Look, aside: str = "", view: View = View.LIST) -> str:
+    """How the list is grouped and sorted, for the tab bar: ``by stack · bytes▾``; before it chips, and what ``aside`` says."""
     query = arrangement.query
-    within = ""
+    parts = []
+    if query.scope.chips:
+        # The first part is the last to go where room is short: what is left out must not be forgotten.
+        parts.append(", ".join(f"{_CHIP[chip.kind]} {clean(bare(chip.function), 24)}" for chip in query.scope.chips))
+    parts += [aside] if aside else []
     if query.within is not None:
-        within = f"in {clean(query.within[1], 40) or 'unknown'} {look.dot} "
-    grouping = "" if query.within is not None and query.grouping is Grouping.STACK else f"by {query.grouping.value}"
-    first = f"{aside} {look.dot} " if aside else ""
-    return look.text(
-        f"{first}{within}{grouping}{f' {look.dot} ' if grouping else ''}{query.order.value}{look.sorted_by}"
-    )
+        parts.append(f"in {clean(query.within[1], 40) or 'unknown'}")
+    if view is not View.LIST:
+        parts.append(view.value)
+    elif query.within is None or query.grouping is not Grouping.STACK:
+        parts.append(f"by {query.grouping.value}")
+    if view not in (View.ICICLE, View.ERRORS):
+        parts.append(f"{query.order.value}{look.sorted_by}")
+    return look.text(f" {look.dot} ".join(parts))
+
+
+def copied_head(table: LeakTable, index: int) -> str:
+    """The line above a stack that is copied as text."""
+    record = table.record(index)
+    objects = f"{record.objects} object{'' if record.objects == 1 else 's'}"
+    return f"{prose(record.size_bytes)} in {objects} ({record.kind.value}), leak {record.leak_id}"
+
+
+def node_heading(tree: Tree, node: Node, look: Look) -> tuple[str, ...]:
+    """What stands over the stack beside a tree: which of those through the node it is."""
+    if len(node.records) < 2:
+        return ()
+    return (f"the largest of {_counted(len(node.records), 'stack', look)} through {bare(tree.name(node))}",)
+
+
+def box_line(box: Box, shown: Icicle, look: Look) -> str:
+    """The box in hand: its function, bytes, share of the total, objects, place."""
+    tree, node = shown.tree, box.node
+    total = tree.table.total_bytes
+    share = percent(box.size_bytes / total) if total > 0 else percent(0)
+    if box.merged:
+        what = f"{_counted(box.merged, 'function', look)} too narrow to draw, called by {bare(tree.name(node))}"
+        return f" {look.dot} ".join((what, prose(box.size_bytes), share))
+    name = tree.name(node)
+    if box.folded > 1:
+        outer = node.path()[-box.folded]
+        name = f"{bare(tree.name(outer))} to {bare(name)}, {box.folded} runtime frames"
+    parts = [name, prose(box.size_bytes), f"{share} of total", _counted(node.objects, "object", look)]
+    if tree.table.difference is not None:
+        parts.insert(1, f"{signed(node.delta_bytes)} since, width is the newer report")
+    where = location(tree, node) if node.function >= 0 else ""
+    inlined = node.function >= 0 and tree.table.functions.all[node.function].inlined
+    return f" {look.dot} ".join([*parts, *([where] if where else []), *(["inlined"] if inlined else [])])
 
 
 def leak_line(table: LeakTable, index: int, sources: Sources, look: Look, width: int) -> tuple[str, str, str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from textual.worker import get_current_worker
 
-from memtui.leaks.arrange import Arrangement, Query, arrange
+from memtui.leaks.arrange import Arrangement
 from memtui.leaks.model import Cancelled, LeakTable, build_table
 from memtui.leaks.pattern import match_pattern
+from memtui.leaks.search import Found, search
+from memtui.leaks.views import Answer, Wish, answer
 from memtui_parsers.values import LeakReport
 
 # From this many records on, one full garbage collection over their frames stops the screen for half a second.
@@ -34,13 +36,26 @@ def table_work(report: LeakReport, against: LeakReport | None = None) -> Callabl
     return work
 
 
-def rows_work(table: LeakTable, query: Query) -> Callable[[], Arrangement | None]:
-    """Work that filters, groups and sorts; None when it was cancelled."""
+def rows_work(table: LeakTable, wish: Wish, known: Arrangement | None) -> Callable[[], Answer | None]:
+    """Work that filters, groups, sorts, and plants trees; None when it was cancelled. ``known``: what may do still."""
 
-    def work() -> Arrangement | None:
+    def work() -> Answer | None:
         worker = get_current_worker()
         try:
-            return arrange(table, query, match_pattern, lambda: worker.is_cancelled)
+            return answer(table, wish, match_pattern, known, lambda: worker.is_cancelled)
+        except Cancelled:
+            return None
+
+    return work
+
+
+def search_work(table: LeakTable, records: Sequence[int], text: str) -> Callable[[], Found | None]:
+    """Work that searches; None when it was cancelled."""
+
+    def work() -> Found | None:
+        worker = get_current_worker()
+        try:
+            return search(table, records, text, match_pattern, lambda: worker.is_cancelled)
         except Cancelled:
             return None
 
