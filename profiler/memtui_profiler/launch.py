@@ -11,8 +11,10 @@ from memtui_profiler.checkers import checker_of, heapcheck
 from memtui_profiler.checkers.base import Setup, Wanted
 from memtui_profiler.errors import UserError
 from memtui_profiler.preflight import Preflight, preflight, require
-from memtui_profiler.request import CHECK_MODES, CHECK_OFF, HEAPCHECK_MODES, LaunchRequest, format_rate
+from memtui_profiler.request import CHECK_MODES, CHECK_OFF, HEAPCHECK_MODES, LSAN, LaunchRequest, format_rate
 from memtui_profiler.target import Target, resolve_target
+
+AUTOMATIC = ("normal", LSAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,17 @@ def plan_launch(
     unwanted = setup.removed | (frozenset() if mode in HEAPCHECK_MODES else {"HEAPCHECK"})
     kept = {name: value for name, value in users.items() if name not in unwanted}
     return LaunchPlan(target, found, mode, release_rate, {**kept, **changed}, changed, setup.command)
+
+
+def automatic_mode(request: LaunchRequest, inherited: Mapping[str, str]) -> str:
+    """Normal where gperftools' heap checker can work, else LeakSanitizer; normal too where neither can: its refusal says why."""
+    users = {**inherited, **request.environment}
+    try:
+        target = resolve_target(request.argv, request.cwd, users.get("PATH"))
+        found = preflight(target, mode=CHECK_OFF, tcmalloc=request.tcmalloc, environment=users)
+    except UserError:
+        return AUTOMATIC[0]  # the launch will say the same, and is where it belongs
+    return next((mode for mode in AUTOMATIC if found.capability(mode).available), AUTOMATIC[0])
 
 
 def preview(

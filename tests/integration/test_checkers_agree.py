@@ -86,3 +86,13 @@ def memcheck_totals(xml: str) -> dict[str, int]:
         totals["bytes"] += int(direct[1].replace(",", "")) if direct else int(size)
         totals["objects"] += int(blocks)
     return dict(totals)
+
+
+def test_auto_takes_lsan_where_the_heap_checker_cannot_work(tmp_path: Path) -> None:
+    program = build("deep", flags=BUILDS[0])
+    for home, tcmalloc, checker in (("a", "auto", "heapcheck"), ("b", "off", "lsan")):
+        (tmp_path / home).mkdir()
+        words = ["check", "--tcmalloc", tcmalloc, "--format", "json", str(program.path)]
+        done = run_memtui(tmp_path / home, words)
+        assert done.returncode == 1, done.stderr
+        assert json.loads(done.stdout)["checker"] == checker

@@ -11,14 +11,17 @@ from memtui.commands.check_session import check_session, print_checked
 from memtui.commands.outcome import NO_REASON, judge, not_run_report
 from memtui.commands.relay import OutputRelay
 from memtui.commands.requests import launch_request
-from memtui.commands.run_result import CHECKER, is_settled, open_session, run_report
+from memtui.commands.run_result import is_settled, open_session, run_report
 from memtui.commands.supervise import End, Interrupts, supervise, wait_until_gone
 from memtui.option_values import CHECK_AUTO
 from memtui.options import Check
 from memtui_parsers.values import ReportStatus
+from memtui_profiler.checkers import checker_of
 from memtui_profiler.control import ControlClient
 from memtui_profiler.daemonize import start_recorder
+from memtui_profiler.environment import original_environment
 from memtui_profiler.errors import EXIT_USAGE, UserError
+from memtui_profiler.launch import automatic_mode
 from memtui_profiler.request import LaunchRequest
 
 _NOT_WRITTEN = "the session could not be written: is the disk full?"
@@ -28,15 +31,16 @@ _WHY_NOT = {
     End.UNWRITABLE: _NOT_WRITTEN,
     End.GIVEN_UP: "interrupted before the target had ended",
 }
-AUTO_MODE = "normal"
 LOOK_EVERY_S = 0.1
 UNWRITABLE_S = 5.0  # nobody sits beside a CI job to free space
 
 
 def run_check(options: Check) -> int:
     """Returns the exit code of ``check`` (see ``memtui check --help``), or 128 and the signal that interrupted it."""
-    mode = AUTO_MODE if options.launch.mode == CHECK_AUTO else options.launch.mode
-    request = launch_request(options.launch, mode=mode, inherit_stdin=True)
+    request = launch_request(options.launch, mode=options.launch.mode, inherit_stdin=True)
+    if request.mode == CHECK_AUTO:
+        request = replace(request, mode=automatic_mode(request, original_environment()))
+    mode = request.mode
     with (
         Interrupts(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as interrupts,
         check_session(options.launch.argv[0], keep=options.keep) as folder,
@@ -45,7 +49,9 @@ def run_check(options: Check) -> int:
             start_recorder(folder, request)
         except UserError as error:
             if error.exit_code != EXIT_USAGE:
-                print_checked(not_run_report(CHECKER, mode, request.argv, (str(error),)), options.format, None)
+                print_checked(
+                    not_run_report(checker_of(mode).NAME, mode, request.argv, (str(error),)), options.format, None
+                )
             raise
         control = ControlClient(folder)
         try:
@@ -74,7 +80,7 @@ def _attend(
         relay.finish()
         report = run_report(reader, 1)
         if report is None:
-            report = not_run_report(CHECKER, request.mode, request.argv, (_NOT_WRITTEN,))
+            report = not_run_report(checker_of(request.mode).NAME, request.mode, request.argv, (_NOT_WRITTEN,))
         if report.status is ReportStatus.NOT_RUN and not report.notes:
             report = replace(report, notes=(_WHY_NOT[end],))
         print_checked(report, options.format, reader)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from memtui.commands.outcome import not_run_report
 from memtui_parsers.values import LeakReport, RunFacts
+from memtui_profiler.checkers import checker_of
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
-from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.request import CHECK_MODES, CHECK_OFF, PROFILE
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import Event, Followed, ReportEnd, ReportRow, Run, RunEnd, RunSettled
@@ -49,7 +50,7 @@ def newest_report(reader: SessionReader) -> LeakReport | None:
 
 
 def run_report(reader: SessionReader, number: int) -> LeakReport | None:
-    """The report of the run's main process; of several (children, local checks) the one with the most bytes.
+    """The report of the run's main process; of several (children, local checks) the one with the most bytes, of snapshots the last.
 
     None when the session does not know the run: its recorder could not write it.
     """
@@ -60,18 +61,21 @@ def run_report(reader: SessionReader, number: int) -> LeakReport | None:
     rows = [row for row in reader.rows_of(ReportRow, "run", run.id) if row.id in ended]
     pids = {run.pid, *(row.pid for row in reader.rows_of(Followed, "run", run.id))}
     own = [row for row in rows if row.pid in pids] or rows
+    own = [row for row in own if row.origin == "exit"] or own
     if own:
-        largest = load_report(reader, max(own, key=lambda row: ended[row.id].total_bytes).id)
+        snapshots = own[-1].mode == PROFILE
+        chosen = own[-1] if snapshots else max(own, key=lambda row: ended[row.id].total_bytes)
+        report = load_report(reader, chosen.id)
         if len(rows) == 1:
-            return largest
+            return report
         return replace(
-            largest, notes=(*largest.notes, f"one of {len(rows)} reports of this run, the session has the others")
+            report, notes=(*report.notes, f"one of {len(rows)} reports of this run, the session has the others")
         )
     reasons = [e.text for e in reader.rows_of(Event, "run", run.id) if e.kind == EventKind.NO_REPORT.value]
     if run.mode == CHECK_OFF:
         reasons.append("the leak check was off")
     return not_run_report(
-        CHECKER,
+        checker_of(run.mode).NAME if run.mode in CHECK_MODES else CHECKER,
         run.mode,
         argv_of(run),
         reasons,
