@@ -237,7 +237,7 @@ class _Message:
     def _argv(self) -> tuple[str, ...]:
         """The first mapping is the program, by the format's own rule."""
         first = next(iter(self._mappings.values()), None)
-        path = self._text(first.path) if first else ""
+        path = clean(self._text(first.path)) if first else ""
         return (path,) if path and not path.startswith("[") else ()
 
     def _notes(self, columns: _Columns) -> Iterator[str]:

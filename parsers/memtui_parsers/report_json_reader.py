@@ -68,8 +68,8 @@ def _read(stream: BinaryIO, *, whole: bool) -> LeakReport:
             raise
         try:
             report = _report(head, lists)
-        except (KeyError, TypeError, AttributeError):
-            raise error from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise error from None  # not even the head is there
         return replace(report, status=ReportStatus.TRUNCATED, notes=(_CUT, *report.notes))
     except ParseError:
         raise
