@@ -108,9 +108,9 @@ def fuzz(name: str, seconds: int, how: str) -> bool:
         begins = (n for n, line in enumerate(lines) if "Traceback" in line or "ERROR: libFuzzer" in line)
         at = next(begins, max(0, len(lines) - 20))
         sys.stdout.write("\n".join(lines[at : at + 40]) + f"\nwhat broke it is in {folder}\n")
-    sys.stdout.flush()
     else:
         shutil.rmtree(folder)
+    sys.stdout.flush()
     return not done.returncode
 
 
