@@ -112,10 +112,10 @@ class Conversation:
     def leave(self) -> None:
         """Undo what was begun and end the guest; nothing of ours stays in the process."""
         guest = self._guest
-        if guest is not None and not guest.busy:
-            self.say_last_words()
-            with contextlib.suppress(UserError):
-                guest.leave()
+        if guest is not None:
+            if not guest.busy:
+                self.say_last_words()
+            guest.leave()  # one that is at something leaves when it comes back from it
         self.forget()
 
     def say_last_words(self) -> None:

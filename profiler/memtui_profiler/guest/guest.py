@@ -195,18 +195,20 @@ class GuestThread:
             # Its main thread has left by pthread_exit(): the process ends with its last thread, which must not be ours.
             self.leave()
             raise _gone(self.pid)
-        if status.state in "Tt":
+        if status.state == "T":
             raise _stopped(self.pid)
 
 
 def guests_in(pid: int, libc: Libc, memory: ProcessMemory, excluding: frozenset[int] = frozenset()) -> Iterator[int]:
-    """Threads that were made to run pause() and sleep in it: one just made, or one that an earlier memtui left."""
+    """Threads that were made to run pause(), sleep in it and are nobody's: just made, or left there by an earlier memtui."""
     for tid in thread_ids(pid):
         if tid in excluding or tid == pid:
             continue
         sleep = _sleep(pid, tid)
-        if sleep is not None and sleep.number == PAUSE and _stack_of_guest(pid, sleep, libc, memory) is not None:
-            yield tid
+        stack = _stack_of_guest(pid, sleep, libc, memory) if sleep is not None and sleep.number == PAUSE else None
+        with contextlib.suppress(UserError):
+            if stack is not None and not is_somebody_else(read_record(stack, memory).owner):
+                yield tid
 
 
 def adopt(pid: int, tid: int, libc: Libc, memory: ProcessMemory, fault: Fault = no_fault) -> GuestThread:

@@ -53,7 +53,6 @@ def find_libc(image: ProcessImage, *, force: bool = False) -> Libc:
     modules = _modules(image)
     try:
         version = _version(image, modules[0])
-        _refuse_version(version, force=force)
         found: dict[str, int] = {}
         for module in modules:
             found = {**image.addresses_in(module, _NAMES), **found}
@@ -66,8 +65,9 @@ def find_libc(image: ProcessImage, *, force: bool = False) -> Libc:
             _WHAT, "it has no libpthread, and so can make no thread", "start it with LD_PRELOAD=libpthread.so.0"
         )
     if missing or gadgets is None:
-        what = ", ".join(missing) or "the system call of clone or rt_sigreturn"
-        raise UserError(_WHAT, f"{what} is not to be found in its C library", "link it with the system's glibc")
+        what = ", ".join(missing) or "what takes a thread back from a call"
+        raise UserError(_WHAT, f"its C library lacks {what}", "link it with the system's glibc, as a shared library")
+    _refuse_version(version, force=force)
     addresses = {name: found[name] for name in _NAMES if name != "clone"}
     return Libc(**addresses, **gadgets, version=version)
 
@@ -86,6 +86,8 @@ def _modules(image: ProcessImage) -> list[LoadedModule]:
         raise UserError(_WHAT, "it has two C libraries", "start it without LD_AUDIT")
     if found:
         return found + [m for name, m in names if _LIBPTHREAD.fullmatch(name)]
+    if any(_LIBC.fullmatch(os.path.basename(m.path.removesuffix(DELETED))) for m in image.mappings):
+        raise UserError(_WHAT, "its C library was replaced since it started", "run memtui as root, or start it again")
     return [image.modules[0]]
 
 
