@@ -190,7 +190,8 @@ class LeakPane(PaneKeys, Container):
         if isinstance(result, LeakTable) and result.is_made_of(self._state.report, self._state.against):
             self._take_table(result)
         elif isinstance(result, Answer) and result.arrangement.table is self._table and result.wish == self._wish:
-            changed = self._answer is None or self._answer.wish.view is not result.wish.view
+            # The first one takes no keys: they may be another pane's by now.
+            changed = self._answer is not None and self._answer.wish.view is not result.wish.view
             self._answer, self._arrangement = result, result.arrangement
             self._show_answer(fresh=True, changed=changed)
         elif isinstance(result, Found) and result.text == self._search and self.view is View.ICICLE:
