@@ -48,6 +48,14 @@ class LaunchRequest:
         return cls(**{**fields, **words})
 
 
+def suppressions_in(request: str) -> tuple[str, ...]:
+    """The suppression files of a request as a session has it, in JSON; none where it is damaged or there is none."""
+    try:
+        return tuple(map(str, json.loads(request or "{}").get("suppressions", ())))
+    except (ValueError, AttributeError, TypeError):
+        return ()
+
+
 def format_rate(rate: float) -> str:
     """A release rate as TCMALLOC_RELEASE_RATE gets it and the screen shows it."""
     return f"{rate:g}"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
@@ -23,6 +23,7 @@ from memtui.controller import Loaded, SessionFollower, load_samples_apart
 from memtui.dialogs import Dialogs
 from memtui.hangup import terminal_is_gone, vanish, watch_signals
 from memtui.keymap import KEYS, bindings
+from memtui.leak_errands import LeakErrands
 from memtui.live_commands import BEFORE_FIRST_CHECK, LiveCommands
 from memtui.main_screen import MainScreen, Showing
 from memtui.pending import PendingControls, next_half
@@ -35,6 +36,9 @@ from memtui.widgets.footer import KeyFooter
 from memtui.widgets.rate_slider import RateSlider
 from memtui.widgets.tab_bar import TabBar
 from memtui.widgets.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from memtui.leaks.requests import CopyAsked, EditAsked, Refused, SuppressAsked
 
 POLL_S = 0.25
 
@@ -52,9 +56,9 @@ class MemtuiApp(App[str]):
     """Shows the session in ``session_folder``, live or finished.
 
     The result of run() is ``left`` (the target runs on without us), ``let go`` (likewise, and it is recorded no more) or
-    ``ended``. ``against``: the id of a report to compare the
-    newest with. ``connect`` makes the line to the recorder; ``clock`` gives Unix time. Raises UserError when the folder holds
-    no session.
+    ``ended``. ``against``: the id of a report to compare the newest with. ``suppressions`` are files beside those that the
+    session was begun with, ``source_map`` pairs of (folder at the build, folder here). ``connect`` makes the line to the
+    recorder; ``clock`` gives Unix time. Raises UserError when the folder holds no session.
     """
 
     TITLE = "memtui"
@@ -73,6 +77,8 @@ class MemtuiApp(App[str]):
         start_paused: bool = False,
         on_exit: str | None = None,
         against: int | None = None,
+        suppressions: tuple[str, ...] = (),
+        source_map: tuple[tuple[str, str], ...] = (),
         clock: Callable[[], float] = time.time,
         connect: Callable[[Path], Control] | None = None,
     ) -> None:
@@ -96,8 +102,10 @@ class MemtuiApp(App[str]):
         self._quitting = False
         self._start_paused = start_paused
         self._on_exit = on_exit
-        self.reports = ReportDesk(against)
+        self.reports = ReportDesk(against, (*self._follower.suppressions(), *suppressions))
+        self._source_map = source_map
         self.dialogs = Dialogs(self)
+        self.errands = LeakErrands(self)
         # Nothing that is made before the first frame is garbage, and looking for some took a tenth of the start.
         gc.disable()
 
@@ -107,7 +115,7 @@ class MemtuiApp(App[str]):
 
     def get_default_screen(self) -> MainScreen:
         size = Size(*os.get_terminal_size(2)) if os.isatty(2) and not self.is_headless else self.size
-        return MainScreen(self._follower.recorded_lines, size, glyphs=self.glyphs)
+        return MainScreen(self._follower.recorded_lines, size, glyphs=self.glyphs, source_map=self._source_map)
 
     @property
     def main(self) -> MainScreen:
@@ -241,6 +249,18 @@ class MemtuiApp(App[str]):
 
     async def on_tab_bar_activated(self, event: TabBar.Activated) -> None:
         await self.action_show_tab(event.tab)
+
+    def on_edit_asked(self, event: EditAsked) -> None:
+        self.errands.edit(event.file, event.line)
+
+    def on_copy_asked(self, event: CopyAsked) -> None:
+        self.errands.copy(event.text, event.what)
+
+    def on_suppress_asked(self, event: SuppressAsked) -> None:
+        self.errands.suppress(event.record, event.checker)
+
+    def on_refused(self, event: Refused) -> None:
+        self.errands.refuse(event.why)
 
     def on_heap_pane_asked(self) -> None:
         self.action_ask()

@@ -17,6 +17,7 @@ from memtui.state import Identity, RateChange, RunView, SessionState, event_deta
 from memtui.verdict import growth_of, verdicts
 from memtui_parsers.values import LeakReport
 from memtui_profiler.events import EventKind
+from memtui_profiler.request import suppressions_in
 from memtui_profiler.series import Series
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import (
@@ -108,6 +109,10 @@ class SessionFollower:
 
     def close(self) -> None:
         self.reader.close()
+
+    def suppressions(self) -> tuple[str, ...]:
+        """The suppression files that the session was begun with."""
+        return suppressions_in(self.reader.meta().get("request", ""))
 
     def recorded_lines(self, file: str) -> dict[int, str]:
         """What the session has of a source file: line number and text."""

@@ -65,14 +65,16 @@ class MainScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = HEIGHTS
     AUTO_FOCUS = ""
 
-    def __init__(self, recorded: RecordedLines, size: Size, *, glyphs: Glyphs) -> None:
+    def __init__(
+        self, recorded: RecordedLines, size: Size, *, glyphs: Glyphs, source_map: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         # The classes that its size will give it anyway: set later, each would style the whole screen once more.
         bounds = ((WIDTHS, size.width), (HEIGHTS, size.height))
         names = [[name for least, name in steps if have >= least][-1] for steps, have in bounds]
         super().__init__(id="main", classes=" ".join([*names, *(["-ascii"] if glyphs.ascii else [])]))
         self.glyphs = glyphs
         self.graph = MemoryGraph(id="graph")
-        self.panes = PaneStack(recorded, glyphs=glyphs, id="panes")
+        self.panes = PaneStack(recorded, glyphs=glyphs, source_map=source_map, id="panes")
         self._header = Line(id="header")
         self._figures = Line(id="figures")
         self._controls = Controls(glyphs=glyphs, id="controls")

@@ -77,6 +77,18 @@ def parse_words(text: str) -> tuple[str, ...]:
         raise usage_error(f"--valgrind-args {text}", "a quote is not closed", "quote it as for a shell") from error
 
 
+def parse_source_map(text: str) -> tuple[str, str]:
+    """OLD=NEW: where the sources of a folder of the build are here. Both without the slash at the end."""
+    old, equals, new = text.partition("=")
+    if not equals or not old.strip("/") or not new:
+        raise usage_error(
+            f"--source-map {text}", "not of the form OLD=NEW", "for example --source-map /build=$HOME/src"
+        )
+    import os
+
+    return old.rstrip("/"), os.path.abspath(os.path.expanduser(new))
+
+
 def parse_on_exit(text: str) -> str:
     return _choice("--on-exit", text, ("stop", "detach"))
 

@@ -18,6 +18,7 @@ from memtui.option_values import (
     parse_report_format,
     parse_sample_hz,
     parse_seconds,
+    parse_source_map,
     parse_words,
     usage_error,
 )
@@ -25,6 +26,10 @@ from memtui.usage import HELP
 from memtui_profiler.request import CHECK_OFF, format_rate
 
 LATER_COMMANDS = ("export", "record", "compare", "sweep")
+
+
+# (folder at the build, folder here), in the order given.
+SourceMap = tuple[tuple[str, str], ...]
 
 
 class Launch(NamedTuple):
@@ -46,6 +51,7 @@ class Launch(NamedTuple):
     ascii: bool = False
     suppressions: tuple[str, ...] = ()
     valgrind_args: tuple[str, ...] = ()
+    source_map: SourceMap = ()
 
 
 class Attach(NamedTuple):
@@ -61,6 +67,8 @@ class Attach(NamedTuple):
     check_now: bool = False
     format: str = "text"
     keep: bool = False
+    suppressions: tuple[str, ...] = ()
+    source_map: SourceMap = ()
 
 
 class Check(NamedTuple):
@@ -79,6 +87,8 @@ class Open(NamedTuple):
     ascii: bool = False
     newer: str | None = None
     format: str = "text"
+    suppressions: tuple[str, ...] = ()
+    source_map: SourceMap = ()
 
 
 class Resume(NamedTuple):
@@ -87,6 +97,8 @@ class Resume(NamedTuple):
     session: str | None
     plain: bool = False
     ascii: bool = False
+    suppressions: tuple[str, ...] = ()
+    source_map: SourceMap = ()
 
 
 class Sessions(NamedTuple):
@@ -133,6 +145,8 @@ class _Parser(argparse.ArgumentParser):
 
 _LAUNCHING = frozenset({"launch", "check", "demo"})
 _WATCHING = _LAUNCHING | {"attach"}
+# What shows reports that are there already, or will come of a process that runs already.
+_READING = frozenset({"attach", "open", "resume"})
 _SHOWING = frozenset({"launch", "attach", "demo", "open", "resume"})
 
 # Each option once: the commands that take it, and how argparse stores it.
@@ -147,7 +161,8 @@ _OPTIONS: tuple[tuple[str, frozenset[str], dict[str, Any]], ...] = (
     ("--no-guest", _WATCHING, {"action": "store_true"}),
     ("--force-guest", _WATCHING, {"action": "store_true"}),
     ("--follow-children", _LAUNCHING, {"action": "store_true"}),
-    ("--suppressions", _LAUNCHING, {"action": "append", "default": []}),
+    ("--suppressions", _LAUNCHING | _READING, {"action": "append", "default": []}),
+    ("--source-map", frozenset({"launch"}) | _READING, {"action": "append", "default": [], "type": parse_source_map}),
     ("--valgrind-args", _LAUNCHING, {"type": parse_words, "default": ()}),
     ("--on-exit", frozenset({"launch", "demo"}), {"type": parse_on_exit}),
     ("--plain", _SHOWING, {"action": "store_true"}),
@@ -289,6 +304,7 @@ def _launch(words: argparse.Namespace, program: tuple[str, ...], mode: str) -> L
         ascii=getattr(words, "ascii", False),
         suppressions=tuple(words.suppressions),
         valgrind_args=words.valgrind_args,
+        source_map=tuple(getattr(words, "source_map", ())),
     )
 
 
@@ -328,6 +344,8 @@ def _read_attach(words: argparse.Namespace, _: tuple[str, ...]) -> Attach:
         check_now=words.check_now,
         format=words.format,
         keep=words.keep,
+        suppressions=tuple(words.suppressions),
+        source_map=tuple(words.source_map),
     )
 
 
@@ -335,11 +353,18 @@ def _read_open(words: argparse.Namespace, _: tuple[str, ...]) -> Open:
     paths = words.words
     newer = paths[1] if len(paths) == 2 else None
     path = paths[0] if newer is not None else _one(paths, "open", "PATH")
-    return Open(path, words.plain, words.ascii, newer, words.format)
+    suppressions, source_map = tuple(words.suppressions), tuple(words.source_map)
+    return Open(path, words.plain, words.ascii, newer, words.format, suppressions, source_map)
 
 
 def _read_resume(words: argparse.Namespace, _: tuple[str, ...]) -> Resume:
-    return Resume(_at_most_one(words.words, "resume", "SESSION"), words.plain, words.ascii)
+    return Resume(
+        _at_most_one(words.words, "resume", "SESSION"),
+        words.plain,
+        words.ascii,
+        tuple(words.suppressions),
+        tuple(words.source_map),
+    )
 
 
 def _read_sessions(words: argparse.Namespace, _: tuple[str, ...]) -> Sessions:

@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 
 
 class PaneStack(Container):
-    """``recorded`` gives the source lines that the session has of a file."""
+    """``recorded`` gives the source lines that the session has of a file; ``source_map`` says what of the others is where."""
 
-    def __init__(self, recorded: RecordedLines, *, glyphs: Glyphs = UNICODE, id: str | None = None) -> None:
+    def __init__(
+        self,
+        recorded: RecordedLines,
+        *,
+        glyphs: Glyphs = UNICODE,
+        source_map: tuple[tuple[str, str], ...] = (),
+        id: str | None = None,
+    ) -> None:
         super().__init__(id=id)
         self._recorded = recorded
+        self._source_map = source_map
         self._glyphs = glyphs
         self.active = "leaks"
         self._leak_caption = ""
@@ -61,7 +69,9 @@ class PaneStack(Container):
             from memtui.leaks.pane import LeakPane
             from memtui.leaks.source import Sources
 
-            self._leaks = LeakPane(sources=Sources(self._recorded), ascii=self._glyphs.ascii, id="leaks")
+            self._leaks = LeakPane(
+                sources=Sources(self._recorded, moved=self._source_map), ascii=self._glyphs.ascii, id="leaks"
+            )
             return self._leaks
         if tab == "heap":
             from memtui.heap.pane import HeapPane

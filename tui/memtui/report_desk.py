@@ -16,17 +16,25 @@ NAMES_EVERY_S = 2.0
 Loaded = tuple[int, LeakReport]
 
 
-def load_report_apart(folder: Path, report: int) -> Loaded:
-    """Read a report with a connection of its own, for a thread: 200,000 records take seconds."""
+def load_report_apart(folder: Path, report: int, suppressions: tuple[str, ...] = ()) -> Loaded:
+    """Read a report with a connection of its own, for a thread: 200,000 records take seconds.
+
+    Without what the files at ``suppressions`` leave out.
+    """
     from memtui_profiler.session.reader import SessionReader
     from memtui_profiler.session.reports import load_report
     from memtui_profiler.session.writer import DATABASE
 
     reader = SessionReader(folder / DATABASE)
     try:
-        return report, load_report(reader, report)
+        loaded = load_report(reader, report)
     finally:
         reader.close()
+    if suppressions:
+        from memtui_profiler.suppression_files import without_suppressed
+
+        loaded = without_suppressed(loaded, suppressions)
+    return report, loaded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,12 +53,13 @@ class ReportsShown:
 
 
 class ReportDesk:
-    """``against``: the id of a report that the newest is compared with from the start.
+    """``against``: the id of a report that the newest is compared with from the start. ``suppressions``: paths of files.
 
     What is shown follows the newest report, until the user has chosen an older one.
     """
 
-    def __init__(self, against: int | None = None) -> None:
+    def __init__(self, against: int | None = None, suppressions: tuple[str, ...] = ()) -> None:
+        self.suppressions = suppressions
         self._chosen: int | None = None
         self._against = against
         self._loaded: dict[int, LeakReport] = {}
@@ -106,6 +115,12 @@ class ReportDesk:
             newer=newer,
         )
 
+    def suppress(self, path: str) -> None:
+        """Leave out what the file there says, too: every report is read anew, and shown as it is until then."""
+        self.suppressions = tuple(dict.fromkeys((*self.suppressions, path)))
+        self._read_with.clear()
+        self._read_at_s = dict.fromkeys(self._read_at_s, -NAMES_EVERY_S)
+
     def has_read(self, report: int) -> bool:
         return report in self._loaded
 
@@ -122,7 +137,7 @@ class ReportDesk:
                 continue
             self._reading = view.id
             self._read_with[view.id], self._read_at_s[view.id] = known, now_s
-            return partial(load_report_apart, state.folder, view.id)
+            return partial(load_report_apart, state.folder, view.id, self.suppressions)
         return None
 
     def take(self, loaded: Loaded) -> None:
@@ -135,7 +150,8 @@ class ReportDesk:
         """Of reports that nobody looks at any more: a large one takes some 100 MiB."""
         wanted = {view.id for view in self._wanted_views(state)} | {self._showing}
         for other in [other for other in self._loaded if other not in wanted]:
-            del self._loaded[other], self._read_with[other], self._read_at_s[other]
+            del self._loaded[other], self._read_at_s[other]
+            self._read_with.pop(other, None)
 
     def _wanted(self, state: SessionState) -> ReportView | None:
         chosen = next((view for view in state.reports if view.id == self._chosen), None)

@@ -14,8 +14,8 @@ _LAUNCHING = """\
   --cwd DIR            where the target starts
   --for SECONDS        stop the target after that time
   --follow-children    let children inherit the check, too
-  --suppressions FILE  leaks to leave out, as memcheck and lsan know them; may
-                       be repeated
+  --suppressions FILE  leaks to leave out, in valgrind's or LeakSanitizer's
+                       syntax, whichever checker runs; may be repeated
   --valgrind-args ARGS more options for valgrind, as one word of the shell
 """
 
@@ -23,6 +23,16 @@ _WATCHING = """\
   --sample-hz N        samples a second  (10)
   --no-guest           ask the process nothing: no thread of memtui's in it
   --force-guest        ask it even where that cannot be shown to be harmless
+"""
+
+_READING = """\
+  --suppressions FILE  leaks to leave out, in valgrind's or LeakSanitizer's
+                       syntax; may be repeated
+"""
+
+_SOURCE_MAP = """\
+  --source-map OLD=NEW the sources of the folder OLD of the build are in NEW
+                       here; may be repeated
 """
 
 _SHOWING = """\
@@ -48,7 +58,7 @@ Commands
   demo                 a leaky server of our own, to look around
 
 Options
-{_LAUNCHING.format(default="off")}{_WATCHING}{_SHOWING}\
+{_LAUNCHING.format(default="off")}{_WATCHING}{_SOURCE_MAP}{_SHOWING}\
   -V, --version        the version
   -h, --help           this; `memtui COMMAND --help` for a command
 
@@ -69,7 +79,7 @@ is. It never stops the process; leaving lets go of it and leaves nothing behind.
 
 Options
   --for SECONDS        let go of it after that time
-{_WATCHING}\
+{_WATCHING}{_READING}{_SOURCE_MAP}\
   --plain              lines instead of a screen
   --ascii              no characters beyond ASCII
   --check-now          no screen: check it for leaks once and report; for that
@@ -102,7 +112,7 @@ Exit codes
      was no check
 """
 
-_OPEN = """\
+_OPEN = f"""\
 memtui open shows what was recorded before; nothing is launched.
 
   memtui open [OPTIONS] PATH
@@ -121,17 +131,23 @@ or the difference, is printed as text.
 
 Options
   --format FORMAT      text or json; json is printed, without a screen  (text)
+{_READING}{_SOURCE_MAP}\
   --plain              text instead of a screen
   --ascii              no characters beyond ASCII
 """
 
-_RESUME = """\
+_RESUME = f"""\
 memtui resume goes back to a session: its target ran on while nobody watched.
 
-  memtui resume [--plain] [--ascii] [SESSION]
+  memtui resume [OPTIONS] [SESSION]
 
 SESSION is a name from `memtui sessions`, the beginning of one, or a path.
 Without it: the newest live session, else the last one.
+
+Options
+{_READING}{_SOURCE_MAP}\
+  --plain              lines instead of a screen
+  --ascii              no characters beyond ASCII
 """
 
 _SESSIONS = """\

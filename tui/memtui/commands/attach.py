@@ -19,7 +19,7 @@ def run_attach(options: Attach) -> int:
     refuse_what_cannot_be_watched(options.pid)
     folder = start_session(process_name(options.pid), attach_request(options))
     if wants_screen(plain=options.plain):
-        return show_screen(folder, ascii=options.ascii)
+        return show_screen(folder, ascii=options.ascii, source_map=options.source_map)
     from memtui.commands.plain_session import follow_lines
 
     return follow_lines(folder, ascii=options.ascii or None, on_exit=LET_GO)

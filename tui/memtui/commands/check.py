@@ -83,6 +83,11 @@ def _attend(
             report = not_run_report(checker_of(request.mode).NAME, request.mode, request.argv, (_NOT_WRITTEN,))
         if report.status is ReportStatus.NOT_RUN and not report.notes:
             report = replace(report, notes=(_WHY_NOT[end],))
+        if request.suppressions:
+            # For itself alone: few have such files.
+            from memtui_profiler.suppression_files import without_suppressed
+
+            report = without_suppressed(report, request.suppressions)
         print_checked(report, options.format, reader)
         code, remark = judge(report, request.argv[0])
         if remark:

@@ -61,6 +61,10 @@ def _check(folder: Path, control: ControlClient, interrupts: Interrupts, options
         report = _report(folder, reader, control, interrupts)
         if report is None:
             return 0  # interrupted
+        if options.suppressions:
+            from memtui_profiler.suppression_files import without_suppressed
+
+            report = without_suppressed(report, options.suppressions)
         print_checked(report, options.format, reader, ascii=options.ascii or None)
         code, remark = judge(report, name)
         if remark:

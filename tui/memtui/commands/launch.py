@@ -21,7 +21,7 @@ def run_launch(options: Launch) -> int:
     request = launch_request(options, mode=options.mode, inherit_stdin=not screen)
     folder = start_session(options.argv[0], request)
     if screen:
-        return show_screen(folder, ascii=options.ascii, on_exit=options.on_exit)
+        return show_screen(folder, ascii=options.ascii, on_exit=options.on_exit, source_map=options.source_map)
     from memtui.commands.plain_session import follow_lines
 
     return follow_lines(folder, ascii=options.ascii or None, on_exit=options.on_exit)

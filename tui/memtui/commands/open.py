@@ -15,10 +15,12 @@ from memtui.commands.compared_session import NEWER, OLDER, Source, write_compare
 from memtui.commands.plain_session import write_last_report
 from memtui.commands.report_output import write_difference, write_json
 from memtui.commands.report_session import write_report_session
+from memtui.commands.requests import suppression_files
 from memtui.commands.run_result import newest_report, open_session
 from memtui.commands.viewing import show_screen, wants_screen
 from memtui.options import Open
 from memtui_parsers.sniff import FileKind, sniff
+from memtui_parsers.values import LeakReport
 from memtui_profiler.errors import UserError
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import ReportRow
@@ -28,18 +30,23 @@ from memtui_profiler.session.writer import DATABASE
 def run_open(options: Open) -> int:
     screen = options.format == "text" and wants_screen(plain=options.plain)
     ascii = options.ascii or None
+    files, source_map = suppression_files(options.suppressions), options.source_map
     if options.newer is not None:
         with comparison_of(Path(options.path), Path(options.newer)) as folder:
             if screen:
-                return show_screen(folder, ascii=options.ascii, against=OLDER)
-            return print_difference(folder, options.format, ascii=ascii)
+                return show_screen(
+                    folder, ascii=options.ascii, against=OLDER, suppressions=files, source_map=source_map
+                )
+            return print_difference(folder, options.format, ascii=ascii, suppressions=files)
     with session_of(Path(options.path)) as folder:
         if screen:
-            return show_screen(folder, ascii=options.ascii)
-        return print_json(folder) if options.format == "json" else print_report(folder, ascii=ascii)
+            return show_screen(folder, ascii=options.ascii, suppressions=files, source_map=source_map)
+        if options.format == "json":
+            return print_json(folder, suppressions=files)
+        return print_report(folder, ascii=ascii, suppressions=files)
 
 
-def print_json(folder: Path) -> int:
+def print_json(folder: Path, *, suppressions: tuple[str, ...] = ()) -> int:
     """Raises UserError when there is no report: half a document would be worse than none."""
     from memtui_parsers.report_json import to_json
 
@@ -47,14 +54,16 @@ def print_json(folder: Path) -> int:
         report = newest_report(reader)
         if report is None:
             raise UserError("nothing to print", "no leak report in this session", "leave --format away to look at it")
-        write_json(to_json(report, __version__))
+        write_json(to_json(_left(report, suppressions), __version__))
     return 0
 
 
-def print_difference(folder: Path, format: str, *, ascii: bool | None = None) -> int:
+def print_difference(
+    folder: Path, format: str, *, ascii: bool | None = None, suppressions: tuple[str, ...] = ()
+) -> int:
     """What has come and gone between the two reports of a session that comparison_of() made."""
     with open_session(folder) as reader:
-        old, new = load_report(reader, OLDER), load_report(reader, NEWER)
+        old, new = (_left(load_report(reader, number), suppressions) for number in (OLDER, NEWER))
         if format == "json":
             from memtui_parsers.report_diff import difference
             from memtui_parsers.report_json import difference_to_json
@@ -66,9 +75,18 @@ def print_difference(folder: Path, format: str, *, ascii: bool | None = None) ->
     return 0
 
 
-def print_report(folder: Path, *, ascii: bool | None = None) -> int:
+def _left(report: LeakReport, suppressions: tuple[str, ...]) -> LeakReport:
+    """What suppression files leave of a report."""
+    if not suppressions:
+        return report
+    from memtui_profiler.suppression_files import without_suppressed
+
+    return without_suppressed(report, suppressions)
+
+
+def print_report(folder: Path, *, ascii: bool | None = None, suppressions: tuple[str, ...] = ()) -> int:
     with open_session(folder) as reader:
-        if not write_last_report(reader, ascii=ascii):
+        if not write_last_report(reader, ascii=ascii, suppressions=suppressions):
             sys.stdout.write("no leak report in this session\n")
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from memtui import terminal
 from memtui.commands.report_output import write_report
-from memtui.commands.run_result import newest_report, open_session
+from memtui.commands.run_result import newest_report, open_session, session_suppressions
 from memtui.commands.supervise import LET_GO, End, Interrupts, supervise, wait_until_gone
 from memtui.controller import SessionFollower
 from memtui.plain import DiagnosisLines, SessionLines
@@ -76,11 +76,25 @@ def print_lines(folder: Path, *, ascii: bool | None = None) -> int:
     return 0
 
 
-def write_last_report(reader: SessionReader, *, ascii: bool | None = None, after_lines: bool = False) -> bool:
-    """The newest report as text, after an empty line where lines came before; False when the session has none."""
+def write_last_report(
+    reader: SessionReader,
+    *,
+    ascii: bool | None = None,
+    after_lines: bool = False,
+    suppressions: tuple[str, ...] = (),
+) -> bool:
+    """The newest report as text, after an empty line where lines came before; False when the session has none.
+
+    It is what the session's suppressions, and those at these paths, leave of it.
+    """
     report = newest_report(reader)
     if report is None:
         return False
+    files = (*session_suppressions(reader), *suppressions)
+    if files:
+        from memtui_profiler.suppression_files import without_suppressed
+
+        report = without_suppressed(report, files)
     if after_lines:
         sys.stdout.write("\n")
     write_report(report, reader, ascii=ascii)

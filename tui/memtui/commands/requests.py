@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from memtui.option_values import usage_error
 from memtui.options import Attach, Launch
@@ -27,7 +28,7 @@ def launch_request(options: Launch, *, mode: str, inherit_stdin: bool) -> Launch
         no_guest=options.no_guest,
         force_guest=options.force_guest,
         valgrind_args=options.valgrind_args,
-        suppressions=tuple(map(_file, options.suppressions)),
+        suppressions=suppression_files(options.suppressions),
     )
 
 
@@ -42,6 +43,7 @@ def attach_request(options: Attach) -> LaunchRequest:
         no_guest=options.no_guest,
         force_guest=options.force_guest,
         attach_pid=pid,
+        suppressions=suppression_files(options.suppressions),
     )
 
 
@@ -54,6 +56,11 @@ def _folder(given: str | None) -> str:
         return os.getcwd()
     except FileNotFoundError as error:
         raise UserError("cannot start here", "this folder has been deleted", "cd to another, or give --cwd") from error
+
+
+def suppression_files(given: Iterable[str]) -> tuple[str, ...]:
+    """Their paths, whatever the working directory is. Raises UserError for one that does not exist."""
+    return tuple(map(_file, given))
 
 
 def _file(given: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from memtui.commands.plain_session import follow_lines, print_lines
+from memtui.commands.requests import suppression_files
 from memtui.commands.sessions import find
 from memtui.commands.viewing import show_screen, wants_screen
 from memtui.options import Resume
@@ -16,7 +17,8 @@ from memtui_profiler.session.writer import DATABASE
 def run_resume(options: Resume) -> int:
     folder = _folder(options.session)
     if wants_screen(plain=options.plain):
-        return show_screen(folder, ascii=options.ascii)
+        files = suppression_files(options.suppressions)
+        return show_screen(folder, ascii=options.ascii, suppressions=files, source_map=options.source_map)
     if folders.is_live(folder):
         return follow_lines(folder, ascii=options.ascii or None)
     return print_lines(folder, ascii=options.ascii or None)

@@ -15,7 +15,7 @@ from memtui_parsers.values import LeakReport, RunFacts
 from memtui_profiler.checkers import checker_of
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
-from memtui_profiler.request import CHECK_MODES, CHECK_OFF, PROFILE
+from memtui_profiler.request import CHECK_MODES, CHECK_OFF, PROFILE, suppressions_in
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import Event, Followed, ReportEnd, ReportRow, Run, RunEnd, RunSettled
@@ -47,6 +47,11 @@ def newest_report(reader: SessionReader) -> LeakReport | None:
     ended = {end.report for end in reader.rows(ReportEnd)}
     rows = [row for row in reader.rows(ReportRow) if row.id in ended]
     return load_report(reader, rows[-1].id) if rows else None
+
+
+def session_suppressions(reader: SessionReader) -> tuple[str, ...]:
+    """The suppression files that the session was begun with."""
+    return suppressions_in(reader.meta().get("request", ""))
 
 
 def run_report(reader: SessionReader, number: int) -> LeakReport | None:

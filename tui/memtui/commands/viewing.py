@@ -8,14 +8,23 @@ from pathlib import Path
 
 from memtui import terminal
 from memtui.charset import is_utf8, original_environment, prefers_light
+from memtui.options import SourceMap
 from memtui_parsers.clean_text import clean
 from memtui_profiler.session.folders import is_live, sessions_root
 
 
-def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None, against: int | None = None) -> int:
+def show_screen(
+    folder: Path,
+    *,
+    ascii: bool,
+    on_exit: str | None = None,
+    against: int | None = None,
+    suppressions: tuple[str, ...] = (),
+    source_map: SourceMap = (),
+) -> int:
     """Run the viewer over ``folder`` until it is left; ``on_exit`` 'stop' or 'detach' answers what quitting would ask.
 
-    ``against``: the id of a report to compare the newest with.
+    ``against``: the id of a report to compare the newest with. ``suppressions`` are files beside those of the session.
 
     Textual is imported here and nowhere earlier.
     """
@@ -30,6 +39,8 @@ def show_screen(folder: Path, *, ascii: bool, on_exit: str | None = None, agains
         light=prefers_light(environment),
         on_exit=on_exit,
         against=against,
+        suppressions=suppressions,
+        source_map=source_map,
     )
     outcome = app.run()
     if outcome == "left":
