@@ -7,14 +7,18 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from memtui_parsers.values import LeakReport
+from memtui_profiler.asker import Conversation
 from memtui_profiler.descendants import children_of
+from memtui_profiler.errors import UserError
+from memtui_profiler.questions.figures import ask_figures
 from memtui_profiler.questions.target_files import own_pid
+from memtui_profiler.running_files import RunningFiles
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import Run
 from tests.fixtures.attached import attached, named_reports, newest_figures, running, thread_names
@@ -217,3 +221,57 @@ def test_a_main_thread_that_has_used_all_its_stack_is_asked_below_it(tmp_path: P
         assert 0 < sizes[1] - sizes[0] <= 128 << 10
         assert sizes[1:] == [sizes[1]] * 3, "what was added once serves again"
         assert process.poll() is None
+
+
+def as_user(uid: int, work: Callable[[], str]) -> str:
+    """What ``work`` gives in a process of that user."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = "it failed"
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            said = work()
+        except (OSError, UserError) as error:
+            said = str(error)
+        finally:
+            os.write(theirs, said.encode())
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as stream:
+        said = stream.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def test_an_ordinary_user_asks_and_reads_what_is_its_own(tmp_path: Path) -> None:
+    """Without root there is no /proc/PID/map_files, but /proc/PID/exe."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory(prefix="nobodys-") as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        program = Path(shutil.copy(build("request_server").path, f"{folder}/server"))
+        content = program.read_bytes()
+        command: list[str | Path] = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", program]
+        with running([*command, f"{folder}/s"]) as process:
+            client = Client(Path(folder) / "s")
+            client.ask("burst 50")
+            program.unlink()
+
+            def asked() -> str:
+                conversation = Conversation(process.pid, force=False, on_arrival=lambda _: None)
+                free_bytes = ask_figures(conversation).stats.free_bytes
+                conversation.leave()
+                files = RunningFiles()
+                files.look(process.pid, Path(f"/proc/{process.pid}/maps").read_bytes())
+                same = Path(files.paths[f"{program} (deleted)"]).read_bytes() == content
+                return f"over 40 MiB free: {free_bytes > 40 << 20}, the same file: {same}"
+
+            assert as_user(NOBODY, asked) == "over 40 MiB free: True, the same file: True"
+            assert "memtui" not in thread_names(process.pid)
+            said = as_user(NOBODY, lambda: str(Conversation(1, force=False, on_arrival=lambda _: None).image))
+            assert "sudo memtui attach 1" in said
+            client.ask("ping")
+            client.close()

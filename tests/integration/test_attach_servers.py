@@ -66,8 +66,8 @@ def descriptors(pid: int) -> list[str]:
 
 def test_leaving_leaves_nothing_behind(tmp_path: Path) -> None:
     with python_pool(tmp_path) as server:
-        threads, files = thread_names(server.pid), descriptors(server.pid)
         preload = server.ask("environment LD_PRELOAD")
+        threads, files = thread_names(server.pid), descriptors(server.pid)
         assert preload.endswith("libtcmalloc.so.4")
         here = set(os.listdir("/tmp"))
         with attached(tmp_path, server.pid) as live:
