@@ -25,6 +25,7 @@ file                     file
 google-perftools         google-pprof
 libgoogle-perftools-dev  /usr/lib/*/libtcmalloc.so /usr/lib/libtcmalloc.so /usr/lib64/libtcmalloc.so /usr/local/lib/libtcmalloc.so
 libjemalloc2             /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2 /usr/lib64/libjemalloc.so.2
+liblsan0                 /usr/lib/*/liblsan.so.0 /usr/lib/liblsan.so.0 /usr/lib64/liblsan.so.0
 llvm                     llvm-symbolizer
 memcached                memcached
 ncurses-term             /usr/share/terminfo/t/tmux-256color /lib/terminfo/t/tmux-256color

@@ -103,7 +103,7 @@ class LsanLogParser:
     def _without_report(self) -> LeakReport:
         if self._why_not:
             status, notes, pid = ReportStatus.NOT_RUN, [self._why_not], self._why_not_pid
-        elif self._suppressed or self._looked:
+        elif self._looked or (self._suppressed and self._pid is None):  # the table of suppressions names no process
             status, notes, pid = ReportStatus.COMPLETE, list(self._suppression_notes()), self._pid
         else:
             raise ParseError("no sanitizer says anything of leaks in this log")

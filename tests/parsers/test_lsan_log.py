@@ -123,6 +123,10 @@ def test_a_check_that_failed_after_one_that_did_not_is_said_behind_it() -> None:
 def test_no_leaks_leaves_no_report_but_a_trace() -> None:
     none = parse(sample("lsan-none.log"))
     assert (none.status, none.total_bytes, none.notes) == (ReportStatus.COMPLETE, 0, ())
+    pid = int(re.findall(r"Processing thread (\d+)", sample("lsan-none.log").decode())[0])
+    assert parse(sample("lsan-none.log"), pid).status is ReportStatus.COMPLETE
+    with pytest.raises(ParseError):
+        parse(sample("lsan-all-suppressed.log"), pid)
     suppressed = parse(sample("lsan-all-suppressed.log"))
     assert suppressed.notes == ("353 bytes in 6 leaks are suppressed by *",)
 
