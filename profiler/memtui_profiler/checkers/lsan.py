@@ -10,11 +10,13 @@ import os
 import re
 from pathlib import Path
 
+from memtui_parsers.suppressions import Syntax
 from memtui_profiler.checkers.base import ModeHelp, Output, Setup, Wanted
 from memtui_profiler.checkers.outputs import numbered_by_pid
 from memtui_profiler.library_search import library_at, read_cache, standard_folders
 from memtui_profiler.program_facts import Obstacle, ProgramFacts
 from memtui_profiler.request import LSAN
+from memtui_profiler.suppression_files import files_of
 
 NAME = "lsan"
 REPORTS_WHEN_KILLED = False
@@ -71,7 +73,7 @@ def setup(wanted: Wanted, program: ProgramFacts) -> Setup:
         f"malloc_context_size={CONTEXT_FRAMES}",
     ]
     leaks = ["log_threads=1", "max_leaks=0", "report_objects=0", "print_suppressions=0"]
-    leaks += [f"suppressions={_quoted(path)}" for path in wanted.suppressions[-1:]]
+    leaks += [f"suppressions={_quoted(path)}" for path in files_of(wanted.suppressions, Syntax.LSAN)[-1:]]
     if own and program.malloc == "AddressSanitizer":
         flags = {"ASAN_OPTIONS": [*common, "detect_leaks=1"], "LSAN_OPTIONS": leaks}
     else:

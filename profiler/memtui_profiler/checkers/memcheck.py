@@ -7,10 +7,12 @@ import re
 import shutil
 from pathlib import Path
 
+from memtui_parsers.suppressions import Syntax
 from memtui_profiler.checkers.base import ModeHelp, Output, Setup, Wanted
 from memtui_profiler.checkers.outputs import numbered_by_pid
 from memtui_profiler.program_facts import SANITIZERS, Obstacle, ProgramFacts
 from memtui_profiler.request import MEMCHECK
+from memtui_profiler.suppression_files import files_of
 from memtui_profiler.tcmalloc_library import STATIC
 
 NAME = "memcheck"
@@ -67,7 +69,7 @@ def setup(wanted: Wanted, program: ProgramFacts) -> Setup:
     synonym = _malloc_elsewhere(program)
     if synonym:
         command.append(f"--soname-synonyms=somalloc={synonym}")
-    command += [f"--suppressions={path}" for path in wanted.suppressions]
+    command += [f"--suppressions={path}" for path in files_of(wanted.suppressions, Syntax.VALGRIND)]
     command += wanted.valgrind_args
     return Setup(command=tuple(command))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memtui import terminal
 from memtui.commands.check_session import check_session, print_checked
-from memtui.commands.outcome import NO_REASON, judge, not_run_report
+from memtui.commands.outcome import NO_REASON, has_leaks, judge, not_run_report
 from memtui.commands.relay import OutputRelay
 from memtui.commands.requests import launch_request
 from memtui.commands.run_result import is_settled, open_session, run_report
@@ -83,13 +83,14 @@ def _attend(
             report = not_run_report(checker_of(request.mode).NAME, request.mode, request.argv, (_NOT_WRITTEN,))
         if report.status is ReportStatus.NOT_RUN and not report.notes:
             report = replace(report, notes=(_WHY_NOT[end],))
+        found = has_leaks(report)
         if request.suppressions:
             # For itself alone: few have such files.
             from memtui_profiler.suppression_files import without_suppressed
 
             report = without_suppressed(report, request.suppressions)
         print_checked(report, options.format, reader)
-        code, remark = judge(report, request.argv[0])
+        code, remark = judge(report, request.argv[0], suppressed=found)
         if remark:
             terminal.complain(remark)
         return code

@@ -26,16 +26,22 @@ def has_leaks(report: LeakReport) -> bool:
     return bool(report.total_objects or report.total_bytes)
 
 
-def judge(report: LeakReport, program: str) -> tuple[int, str]:
+# What a checker makes of the target's own exit code where it found leaks (FACTS.md); LeakSanitizer's 1 is AddressSanitizer's.
+_EXIT_CODES = {"heapcheck": (1,), "lsan": (1, 23)}
+
+
+def judge(report: LeakReport, program: str, *, suppressed: bool = False) -> tuple[int, str]:
     """The exit code of ``check``, and a remark for people ('' where the report says all there is).
 
     A leak that was found counts whatever came after it. A check that found none counts only when it is whole.
+    ``suppressed``: it found some that are left out of the report, so that an exit code may be the checker's own.
     """
     if report.status is not ReportStatus.NOT_RUN and has_leaks(report):
         return LEAKS, ""
     run, why = report.run, "; ".join(report.notes) or NO_REASON
     if report.status is ReportStatus.COMPLETE:
-        ended = how_it_failed(run)
+        its_own = suppressed and run.signal is None and run.exit_code in _EXIT_CODES.get(report.checker, ())
+        ended = "" if its_own else how_it_failed(run)
         return (TARGET_FAILED, f"no leak found, but {program} {ended}") if ended else (NO_LEAK, "")
     if run.oom_killed or run.signal is not None:
         code, killer = (OOM_KILLED, "OOM") if run.oom_killed else (KILLED, run.signal or "")
