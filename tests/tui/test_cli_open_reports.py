@@ -1,0 +1,115 @@
+"""``memtui open`` on what every other tool wrote: as text, as JSON, on the screen, and two of them compared."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from memtui.app import MemtuiApp
+from memtui.commands.open import contents_of, run_open, session_of
+from memtui.leaks.pane import LeakPane
+from memtui.options import Open
+from memtui_parsers.report_json import from_json
+from memtui_parsers.sniff import FileKind
+from memtui_profiler.errors import UserError
+from tests.fixtures.report_files import HEAPS, REPORTS, sample
+from tests.fixtures.screens import Notebook, eventually
+
+# The file, and what its report begins with.
+OPENED = {
+    "memcheck-faults.xml": "720 B leaked in 7 objects from 4 stacks (memcheck, ./faults, pid ",
+    "memcheck-faults.txt": "720 B leaked in 7 objects from 4 stacks (memcheck, memcheck-faults.txt, pid ",
+    "memcheck-killed.xml": "not checked (memcheck, sleep 60, pid ",
+    "lsan-names.log": "17.6 KiB leaked in 90 objects from 2 stacks (lsan, lsan-names.log, pid ",
+    "asan-leaks.log": "353 B leaked in 6 objects from 3 stacks (lsan, asan-leaks.log, pid ",
+    "lsan-none.log": "no leaks found (lsan, lsan-none.log",
+    "lsan-traced.log": "not checked (lsan, lsan-traced.log, pid ",
+    "pprof-go.pb.gz": "402.9 KiB in use in 115 objects from 7 stacks (pprof, /tmp/memtui-reports/go/leaky)",
+    "pprof-native.heap": "10.8 KiB in use in 73 objects from 3 stacks (heapprofile, pprof-native.heap)",
+    "heaptrack-leaked.txt": "353 B in use in 0 objects from 2 stacks (folded stacks, heaptrack-leaked.txt)",
+}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_each_kind_as_text(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_open(Open(str(REPORTS / name), plain=True, ascii=True)) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(OPENED[name]) and out.isascii()
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_each_kind_as_json_and_that_again(name: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run_open(Open(str(REPORTS / name), format="json")) == 0
+    text = capfdbinary.readouterr().out
+    report = from_json(text)
+    assert (report.pid is None) == ("pid" not in OPENED[name])
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(text))
+    assert contents_of(tmp_path / "a.json.gz") is FileKind.REPORT_JSON
+    assert run_open(Open(str(tmp_path / "a.json.gz"), format="json")) == 0
+    assert from_json(capfdbinary.readouterr().out) == report
+
+
+def test_errors_are_printed_behind_the_leaks(capsys: pytest.CaptureFixture[str]) -> None:
+    run_open(Open(str(REPORTS / "memcheck-faults.xml"), plain=True, ascii=True))
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("error 3. UninitCondition, 3 times: Conditional jump or move depends on uninitialised value(s)")
+    source = sample("sources/faults.cpp").decode().splitlines()
+    (number,) = [n for n, line in enumerate(source, start=1) if "numbers[i] > 3" in line]
+    assert lines[at + 1] == f"    count_large()  /tmp/memtui-reports/sources/faults.cpp:{number}"
+    assert lines[at + 3] == "  Uninitialised value was created by a heap allocation"
+    assert lines[at + 4].strip().startswith("malloc  /usr/libexec/valgrind/")
+    assert max(n for n, line in enumerate(lines) if "still-reachable" in line) < at
+
+
+def test_errors_stand_in_the_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    run_open(Open(str(REPORTS / "memcheck-faults.xml"), format="json"))
+    document = json.loads(capfdbinary.readouterr().out)
+    assert [error["kind"] for error in document["errors"]].count("InvalidRead") == 2
+    first = document["errors"][0]
+    assert first["stack"][0]["function"] == "read_beyond()" and first["stack"][0]["linkage_name"] == "_Z11read_beyondv"
+    assert first["details"][0]["stack"]
+
+
+async def test_a_report_of_another_tool_on_the_screen() -> None:
+    with session_of(REPORTS / "memcheck-faults.xml") as folder:
+        app = MemtuiApp(folder, connect=lambda _: Notebook(connected=False))
+        async with app.run_test(size=(120, 40)) as pilot:
+
+            def listed() -> int:
+                arrangement = next((pane.arrangement for pane in app.query(LeakPane)), None)
+                return 0 if arrangement is None else len(arrangement.table.report.leaks)
+
+            await eventually(pilot, lambda: listed() == 4, "the four leaks")
+
+
+def test_two_kinds_are_compared_by_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pprof profile and the .heap it was made of are the same."""
+    both = (str(REPORTS / "pprof-native.heap"), str(REPORTS / "pprof-native.pb.gz"))
+    assert run_open(Open(both[0], newer=both[1], plain=True, ascii=True)) == 0
+    assert "stacks: 0 new, 0 gone, 0 grown, 0 shrunk, 3 same" in capsys.readouterr().out
+
+
+def test_a_folder_or_a_packed_session_is_no_report(tmp_path: Path) -> None:
+    (tmp_path / "s.gz").write_bytes(gzip.compress(b"SQLite format 3\0" + bytes(1000)))
+    with pytest.raises(UserError, match="gunzip"):
+        contents_of(tmp_path / "s.gz")
+    with pytest.raises(UserError, match=r"holds no session\.db"):
+        contents_of(REPORTS)
+
+
+def test_a_heap_profile_that_gzip_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.1._main_-end.heap.gz"
+    path.write_bytes(gzip.compress((HEAPS / "basic.draconian.heap").read_bytes()))
+    run_open(Open(str(path), plain=True, ascii=True))
+    assert capsys.readouterr().out.startswith("98.6 KiB leaked in 118 objects")
+
+
+def test_a_cut_report_is_shown_with_its_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = sample("memcheck-faults.xml")
+    (tmp_path / "cut.xml").write_bytes(text[: text.index(b"Leak_PossiblyLost")])
+    run_open(Open(str(tmp_path / "cut.xml"), plain=True, ascii=True))
+    out = capsys.readouterr().out
+    assert out.startswith("356 B leaked in 5 objects") and "note: The file ends before valgrind had told" in out
