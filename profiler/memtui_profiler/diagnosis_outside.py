@@ -35,7 +35,7 @@ class _Outside(NamedTuple):
 
 def _split(facts: DiagnosisInput, shared_bytes: int, unknown_bytes: int) -> _Outside | None:
     """What is outside by kind, medians of the last seconds; None where /proc/PID/status was not read."""
-    recent = [row for row in facts.details if row.at_s >= facts.at_s[-1] - MEDIAN_S and row.shmem_bytes is not None]
+    recent = [row for row in facts.details if row.at_s >= _now_s(facts) - MEDIAN_S and row.shmem_bytes is not None]
     if not recent:
         return None
     shmem = min(shared_bytes, int(median(row.shmem_bytes or 0 for row in recent)))
@@ -74,7 +74,7 @@ def without_allocator(facts: DiagnosisInput) -> tuple[Diagnosis, int] | None:
     recent = [
         (row.rss_bytes, row.file_bytes or 0, row.shmem_bytes)
         for row in facts.details
-        if row.shmem_bytes is not None and row.at_s >= facts.at_s[-1] - MEDIAN_S
+        if row.shmem_bytes is not None and row.at_s >= _now_s(facts) - MEDIAN_S
     ]
     if len(recent) < 5 or facts.allocator:
         return None
@@ -96,7 +96,7 @@ def without_allocator(facts: DiagnosisInput) -> tuple[Diagnosis, int] | None:
 
 def of_children(facts: DiagnosisInput) -> Diagnosis | None:
     """Where the processes below this one hold more than it does."""
-    recent = [row for row in facts.details if row.at_s >= facts.at_s[-1] - MEDIAN_S and row.descendants_rss_bytes]
+    recent = [row for row in facts.details if row.at_s >= _now_s(facts) - MEDIAN_S and row.descendants_rss_bytes]
     if len(recent) < MEDIAN_S / 2 or facts.end is not None:
         return None
     if any((row.descendants_rss_bytes or 0) < max(row.rss_bytes, LEAST_BYTES) for row in recent):
@@ -110,3 +110,8 @@ def of_children(facts: DiagnosisInput) -> Diagnosis | None:
         "everything else on this screen is of the one process memtui follows",
     )
     return Diagnosis(Verdict.CHILDREN, sentence, evidence=evidence, shorter=(f"{who} {size_words(below)}",))
+
+
+def _now_s(facts: DiagnosisInput) -> float:
+    """Of the newest sample; a run's first figures may be there before its first point."""
+    return facts.at_s[-1] if facts.at_s else facts.details[-1].at_s

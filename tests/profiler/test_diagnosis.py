@@ -16,6 +16,7 @@ from memtui_profiler.diagnosis import (
     growth_summary,
     summary_of,
 )
+from memtui_profiler.session.rows import Sample
 from memtui_profiler.words import percent_words, short_function, size_words, span_words
 
 MIB = 1 << 20
@@ -262,3 +263,9 @@ def test_sizes_in_sentences() -> None:
         "1.0 GiB",
         "14.2 GiB",
     ]
+
+
+def test_figures_that_come_before_the_first_point_are_no_mishap() -> None:
+    row = Sample(at_s=1.0, run=2, rss_bytes=5 << 20, shared_bytes=3 << 20, file_bytes=3 << 20, shmem_bytes=0, threads=1)
+    (found,) = diagnose(DiagnosisInput(at_s=(), rss_bytes=(), details=(row,), run=2))
+    assert found.verdict is Verdict.LOOKING

@@ -134,7 +134,7 @@ async def test_the_leaks_keys_reach_the_browser(recorded: Path) -> None:
         await eventually(pilot, lambda: "objects" in app.query_one(PaneStack).caption, "sorted by objects")
         await pilot.press("b")
         await eventually(pilot, lambda: "by function" in app.query_one(PaneStack).caption, "grouped by function")
-        await pilot.press("b", "b", "b")
+        await pilot.press("b", "b", "b", "b")
         await eventually(pilot, lambda: "by stack" in app.query_one(PaneStack).caption, "grouped by stack again")
         position = app.query_one(LeakList).position
         await pilot.press("n")
