@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from memtui_parsers.errors import ParseError
 
@@ -24,6 +24,15 @@ _STRX = frozenset({0x1A, 0x1F02})  # strx, GNU_str_index
 STRING, STRP, LINE_STRP, SDATA, ADDR, BLOCK, EXPRLOC = 0x08, 0x0E, 0x1F, 0x0D, 0x01, 0x09, 0x18
 SEC_OFFSET, REF_ADDR, STRP_SUP, GNU_REF_ALT, GNU_STRP_ALT = 0x17, 0x10, 0x1D, 0x1F20, 0x1F21
 INDIRECT, FLAG_PRESENT, IMPLICIT_CONST = 0x16, 0x19, 0x21
+DATA1, DATA2, DATA4, DATA8, REF4, RNGLISTX = 0x0B, 0x05, 0x06, 0x07, 0x13, 0x23
+_OFFSETS = frozenset({STRP, LINE_STRP, SEC_OFFSET, STRP_SUP, GNU_REF_ALT, GNU_STRP_ALT})
+# Indices of .debug_addr.
+ADDRESS_INDICES = frozenset({0x1B, 0x1F01, 0x29, 0x2A, 0x2B, 0x2C})
+# References to a DIE of the same unit, and to one of the file that dwz moved shared DIEs to.
+UNIT_REFERENCES = frozenset({0x11, 0x12, REF4, 0x14, 0x15})
+ALTERNATE_REFERENCES = frozenset({GNU_REF_ALT, 0x1C, 0x24})
+# The section of a StringAt: the .debug_str of that same other file.
+ALTERNATE_STRINGS = "alternate .debug_str"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +45,26 @@ class Encoding:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class StringAt:
-    """A string that stands elsewhere: ``place`` in .debug_str, .debug_line_str, or an index of .debug_str_offsets."""
+class StringAt(NamedTuple):
+    """A string that stands elsewhere: ``place`` in .debug_str, .debug_line_str, or an index of .debug_str_offsets.
+
+    Unit.string() makes such an index the place of an entry of ``entry_bytes``.
+    """
 
     section: str
     place: int
+    entry_bytes: int = 4
 
 
 Value = int | bytes | StringAt | None
+
+_STRING_SECTIONS = {
+    STRP: ".debug_str",
+    LINE_STRP: ".debug_line_str",
+    STRP_SUP: ALTERNATE_STRINGS,
+    GNU_STRP_ALT: ALTERNATE_STRINGS,
+    **dict.fromkeys(_STRX_FIXED, ".debug_str_offsets"),
+}
 
 
 def uleb(data: bytes, at: int) -> tuple[int, int]:
@@ -58,6 +78,15 @@ def uleb(data: bytes, at: int) -> tuple[int, int]:
             return value, at
         shift += 7
     raise ParseError("a number is cut short or too long")
+
+
+def uleb_bytes(value: int) -> bytes:
+    """``value`` as uleb() reads it, in as few bytes as it takes."""
+    found = bytearray()
+    while value > 127:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
 
 
 def sleb(data: bytes, at: int) -> tuple[int, int]:
@@ -83,15 +112,33 @@ def text(data: bytes, at: int) -> tuple[bytes, int]:
     return data[at:end], end + 1
 
 
+def fixed_size(form: int, encoding: Encoding) -> int | None:
+    """How many bytes every value of this form takes; None where they differ, or nobody knows the form."""
+    if form in _FIXED:
+        return _FIXED[form]
+    if form in _OFFSETS:
+        return encoding.offset_bytes
+    if form in _STRX_FIXED:
+        return _STRX_FIXED[form]
+    if form == ADDR:
+        return encoding.address_bytes
+    if form == REF_ADDR:
+        # DWARF 2 took an address's width for it.
+        return encoding.address_bytes if encoding.version == 2 else encoding.offset_bytes
+    return 0 if form in (FLAG_PRESENT, IMPLICIT_CONST) else None
+
+
 def read_form(form: int, data: bytes, at: int, encoding: Encoding, constant: int = 0) -> tuple[Value, int]:
     """An attribute's value and what comes after it; blocks are passed over. Raises ParseError for forms nobody knows."""
-    order = encoding.order
-    if form in _FIXED:
-        return fixed(data, at, _FIXED[form], order)
-    if form in (STRP, LINE_STRP, SEC_OFFSET, STRP_SUP, GNU_REF_ALT, GNU_STRP_ALT):
-        value, at = fixed(data, at, encoding.offset_bytes, order)
-        section = {STRP: ".debug_str", LINE_STRP: ".debug_line_str"}.get(form)
-        return (StringAt(section, value) if section else None if form in (STRP_SUP, GNU_STRP_ALT) else value), at
+    if form == IMPLICIT_CONST:
+        return constant, at
+    if form == FLAG_PRESENT:
+        return 1, at
+    size = fixed_size(form, encoding)
+    if size is not None:
+        value, at = fixed(data, at, size, encoding.order)
+        section = _STRING_SECTIONS.get(form)
+        return (StringAt(section, value) if section else value), at
     if form == STRING:
         return text(data, at)
     if form in _ULEB:
@@ -99,25 +146,13 @@ def read_form(form: int, data: bytes, at: int, encoding: Encoding, constant: int
     if form in _STRX:
         value, at = uleb(data, at)
         return StringAt(".debug_str_offsets", value), at
-    if form in _STRX_FIXED:
-        value, at = fixed(data, at, _STRX_FIXED[form], order)
-        return StringAt(".debug_str_offsets", value), at
     if form == SDATA:
         return sleb(data, at)
-    if form == ADDR:
-        return fixed(data, at, encoding.address_bytes, order)
-    if form == REF_ADDR:
-        # DWARF 2 took an address's width for it.
-        return fixed(data, at, encoding.address_bytes if encoding.version == 2 else encoding.offset_bytes, order)
     if form in _BLOCKS or form in (BLOCK, EXPRLOC):
-        size, at = fixed(data, at, _BLOCKS[form], order) if form in _BLOCKS else uleb(data, at)
+        size, at = fixed(data, at, _BLOCKS[form], encoding.order) if form in _BLOCKS else uleb(data, at)
         if at + size > len(data):
             raise ParseError("a block is cut short")
         return None, at + size
-    if form == FLAG_PRESENT:
-        return 1, at
-    if form == IMPLICIT_CONST:
-        return constant, at
     if form == INDIRECT:
         inner, at = uleb(data, at)
         if inner in (INDIRECT, IMPLICIT_CONST):

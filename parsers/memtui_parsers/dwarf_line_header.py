@@ -79,8 +79,8 @@ class FileTable:
     directories: tuple[str, ...]
     files: tuple[tuple[str, int], ...]
 
-    def path(self, index: int, compilation_directory: str | None) -> str | None:
-        """The file's path joined and tidied, relative when the compilation's directory is not known; None: no such file."""
+    def path(self, index: int) -> str | None:
+        """The file's path joined and tidied, as far as the table goes: see whole_path(). None: no such file."""
         first = 0 if self.version >= 5 else 1
         if not first <= index < len(self.files) + first:
             return None
@@ -92,17 +92,14 @@ class FileTable:
             parts.insert(0, self.directories[directory_index - first])
         if not parts[0].startswith("/") and self.version >= 5 and directory_index > 0 and self.directories:
             parts.insert(0, self.directories[0])
-        if (
-            not parts[0].startswith("/")
-            and compilation_directory
-            and (self.version < 5 or compilation_directory[0] == "/")
-        ):
-            parts.insert(0, compilation_directory)
         return posixpath.normpath(posixpath.join(*parts)) if any(parts) else None
 
-    def needs_directory(self, index: int) -> bool:
-        path = self.path(index, None)
-        return path is not None and not path.startswith("/")
+
+def whole_path(path: str, version: int, compilation_directory: str | None) -> str:
+    """``path`` from where the compiler ran; it stays relative when that is not known."""
+    if path.startswith("/") or not compilation_directory or (version >= 5 and compilation_directory[0] != "/"):
+        return path
+    return posixpath.normpath(posixpath.join(compilation_directory, path))
 
 
 def read_file_table(header: LineHeader, defined: list[tuple[str, int]], resolve: Resolve) -> FileTable:

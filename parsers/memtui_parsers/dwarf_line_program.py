@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from memtui_parsers.dwarf_forms import address_struct, text, uleb
 from memtui_parsers.dwarf_line_header import LineHeader
+from memtui_parsers.dwarf_line_sequences import line_sequences
 from memtui_parsers.errors import ParseError
 
-DW_LNE_END_SEQUENCE, DW_LNE_SET_ADDRESS, DW_LNE_DEFINE_FILE = 1, 2, 3
+DW_LNE_END_SEQUENCE, DW_LNE_SET_ADDRESS, DW_LNE_DEFINE_FILE, DW_LNE_SET_DISCRIMINATOR = 1, 2, 3, 4
 NEVER = 1 << 65
 ADDRESSES = (1 << 64) - 1
 # The longest one defines a file: its name and three numbers. Vendors have extensions of their own.
@@ -33,32 +34,75 @@ def run_line_program(header: LineHeader, wanted: Sequence[int], lowest: int) -> 
     ``lowest``, where the program has no code, or at the top of the address space belong to functions that the linker
     dropped. Raises ParseError when the program is cut short; what was found until then is lost, as its rows may be wrong.
     """
-    answers = Answers()
     try:
-        _run(header, wanted, lowest, answers)
+        return _run_some(header, wanted, lowest) or _run_all(header, wanted, lowest)
     except StopIteration as error:
         raise ParseError("a line program is cut short") from error
+
+
+def _run_all(header: LineHeader, wanted: Sequence[int], lowest: int) -> Answers:
+    answers = Answers()
+    _run(_Special.of(header), header.unit[header.program_at :], wanted, lowest, answers)
     return answers
 
 
-def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answers) -> None:
+def _run_some(header: LineHeader, wanted: Sequence[int], lowest: int) -> Answers | None:
+    """As _run_all(), without the sequences that cannot answer; None where these cannot be told apart for sure.
+
+    Compilers give each function a sequence, so of a program that few addresses are wanted from most is passed over.
+    """
+    pieces = line_sequences(header)
+    if len(pieces) < 2:
+        return None
+    starts = sorted((address, piece) for piece, (_, _, addresses) in enumerate(pieces) for address in addresses)
+    keys = [start for start, _ in starts]
+    chosen: dict[int, list[int]] = {}
+    for address in wanted:
+        place = bisect_right(keys, address) - 1
+        if place >= 0:
+            chosen.setdefault(starts[place][1], []).append(address)
+    answers = Answers()
+    special = _Special.of(header)
+    for piece in sorted(chosen):
+        begin, end, _ = pieces[piece]
+        if not _run(special, header.unit[begin:end], chosen[piece], lowest, answers):
+            return None
+    return answers if len(answers.rows) == len(wanted) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Special:
+    """What each special opcode of a program adds to the address and to the line."""
+
+    header: LineHeader
+    advances: list[int]
+    steps: list[int]
+
+    @classmethod
+    def of(cls, header: LineHeader) -> _Special:
+        base, scale, lines = header.opcode_base, header.min_instruction_bytes, header.line_range
+        advances = [max(0, opcode - base) // lines * scale for opcode in range(256)]
+        return cls(header, advances, [header.line_base + max(0, opcode - base) % lines for opcode in range(256)])
+
+
+def _run(special: _Special, code: bytes, wanted: Sequence[int], lowest: int, answers: Answers) -> bool:
+    """Run ``code`` until all of ``wanted`` is answered. False where it ends, and not with the end of a sequence."""
     # This loop sees every opcode of every program: one function, on local names and a bytes iterator, for its speed's sake;
     # the branches stand in the order of how often compilers write them.
+    header, advances, steps = special.header, special.advances, special.steps
     base, scale, operations = header.opcode_base, header.min_instruction_bytes, header.max_operations
-    line_base, line_range = header.line_base, header.line_range
+    line_range = header.line_range
     operand_counts = header.operand_counts
     set_address = address_struct(header.encoding.address_bytes, header.encoding.order)
     dead = (1 << 8 * set_address.size) - 2
-    advances = [max(0, opcode - base) // line_range * scale for opcode in range(256)]
-    steps = [line_base + max(0, opcode - base) % line_range for opcode in range(256)]
     vliw = operations > 1
-    count = len(wanted)
+    count, goal = len(wanted), len(answers.rows) + len(wanted)
     # ``limit`` is the first wanted address that the row before may answer: -1 before a sequence's first row, NEVER past
     # the last one and in dead sequences. ``place`` is its index in ``wanted``.
     address = place = operation = 0
     limit = -1
     file = line = row_file = row_line = 1
-    data = iter(header.unit[header.program_at :])
+    data = iter(code)
 
     for opcode in data:
         if opcode >= base:
@@ -73,12 +117,21 @@ def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answer
             while next(data) > 127:
                 pass
             continue
-        elif opcode == 1:  # copy
-            pass
         elif opcode == 3:  # advance_line
             byte = next(data)
-            line += byte if byte < 0x40 else byte - 0x80 if byte < 0x80 else _signed(byte, data)
+            if byte < 0x80:
+                line += byte if byte < 0x40 else byte - 0x80
+                continue
+            more = next(data)
+            if more < 0x80:
+                line += (byte & 0x7F) + (more << 7) - (0 if more < 0x40 else 0x4000)
+            else:
+                line += _signed(byte, more, data)
             continue
+        elif opcode == 1:  # copy
+            if address <= limit:
+                row_file, row_line = file, line
+                continue
         elif opcode == 6:  # negate_stmt
             continue
         elif opcode == 4:  # set_file
@@ -86,7 +139,16 @@ def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answer
             file = byte if byte < 0x80 else _unsigned(byte, data)
             continue
         elif opcode == 0:
-            body = _extended(data)
+            size = next(data)
+            if size == 2 or size == 3:
+                kind = next(data)
+                if kind == DW_LNE_SET_DISCRIMINATOR:
+                    for _ in range(size - 1):
+                        next(data)
+                    continue
+                body = bytes((kind, *islice(data, size - 1)))
+            else:
+                body = _extended(size, data)
             kind = body[0]
             if kind == DW_LNE_SET_ADDRESS:
                 if len(body) - 1 != set_address.size:
@@ -128,12 +190,15 @@ def _run(header: LineHeader, wanted: Sequence[int], lowest: int, answers: Answer
             else:
                 place = _settle(wanted, place, address, (row_file, row_line), answers.rows)
             limit = wanted[place] if place < count else NEVER
+            if limit == NEVER and len(answers.rows) == goal:
+                return True
         row_file, row_line = file, line
+    return limit == -1
 
 
-def _extended(data: Iterator[int]) -> bytes:
-    """An extended opcode and its operands, which state their own length."""
-    size = _unsigned(next(data), data)
+def _extended(size: int, data: Iterator[int]) -> bytes:
+    """An extended opcode and its operands, whose ``size`` in bytes was read from its first byte on."""
+    size = _unsigned(size, data)
     body = bytes(islice(data, min(size, MAX_EXTENDED_BYTES)))
     if size == 0 or len(body) < size:
         raise ParseError("an extended opcode is cut short")
@@ -142,17 +207,6 @@ def _extended(data: Iterator[int]) -> bytes:
 
 def _unsigned(byte: int, data: Iterator[int]) -> int:
     """A ULEB128 number whose first byte was read."""
-    return _leb128(byte, data)[0]
-
-
-def _signed(byte: int, data: Iterator[int]) -> int:
-    """A SLEB128 number whose first byte was read."""
-    value, bits = _leb128(byte, data)
-    return value - (1 << bits) if value >> (bits - 1) else value
-
-
-def _leb128(byte: int, data: Iterator[int]) -> tuple[int, int]:
-    """(value, how many bits were written of it). Raises ParseError for more than 64."""
     value, bits = byte & 0x7F, 7
     while byte > 127:
         if bits >= 70:
@@ -160,7 +214,19 @@ def _leb128(byte: int, data: Iterator[int]) -> tuple[int, int]:
         byte = next(data)
         value |= (byte & 0x7F) << bits
         bits += 7
-    return value, bits
+    return value
+
+
+def _signed(byte: int, more: int, data: Iterator[int]) -> int:
+    """A SLEB128 number of three bytes or more, of which two were read."""
+    value, bits = byte & 0x7F | (more & 0x7F) << 7, 14
+    while more > 127:
+        if bits >= 70:
+            raise ParseError("a number is too long")
+        more = next(data)
+        value |= (more & 0x7F) << bits
+        bits += 7
+    return value - (1 << bits) if value >> (bits - 1) else value
 
 
 def _settle(

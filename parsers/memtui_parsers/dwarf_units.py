@@ -1,47 +1,88 @@
-"""What a compilation unit says of itself in .debug_info: its line program and its directory. No other DIE is read."""
+"""What a unit of .debug_info says of itself in its header and its first DIE: its lines, its addresses, where its strings are."""
 
 from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from memtui_parsers.dwarf_abbreviations import DW_AT_HIGH_PC, DW_AT_LOW_PC, DW_AT_RANGES, Tables
 from memtui_parsers.dwarf_forms import (
-    IMPLICIT_CONST,
     Encoding,
     Order,
     StringAt,
+    Value,
     fixed,
     initial_length,
     read_form,
-    sleb,
     uleb,
 )
 from memtui_parsers.elf_sections import SectionReader
 from memtui_parsers.errors import ParseError
 
-DW_AT_STMT_LIST, DW_AT_COMP_DIR, DW_AT_STR_OFFSETS_BASE = 0x10, 0x1B, 0x72
+DW_AT_STMT_LIST, DW_AT_COMP_DIR, DW_AT_PRODUCER = 0x10, 0x1B, 0x25
+DW_AT_STR_OFFSETS_BASE, DW_AT_ADDR_BASE, DW_AT_RNGLISTS_BASE, DW_AT_DWO_NAME = 0x72, 0x73, 0x74, 0x76
+DW_AT_GNU_DWO_NAME, DW_AT_GNU_DWO_ID, DW_AT_GNU_RANGES_BASE, DW_AT_GNU_ADDR_BASE = 0x2130, 0x2131, 0x2132, 0x2133
 DW_UT_TYPE, DW_UT_SKELETON, DW_UT_SPLIT_COMPILE, DW_UT_SPLIT_TYPE = 2, 4, 5, 6
 
-# A root DIE is some 100 bytes, its strings inline perhaps 10 kB; its abbreviation is the first of its table.
+# A root DIE is some 100 bytes, its strings inline perhaps 10 kB.
 ROOT_BYTES = 16 * 1024
-ABBREVIATION_BYTES = 4 * 1024
 MAX_UNITS = 1 << 20
+
+# An attribute's form and value.
+Written = tuple[int, Value]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """``offset`` in .debug_info; ``lines`` its program's offset in .debug_line; ``directory`` b'...' when written inline."""
+    """``offset`` and ``size`` in .debug_info; ``children`` is where, in the unit, what follows the first DIE begins.
+
+    ``lines`` is its program's offset in .debug_line; ``directory``, ``producer`` and ``split_name`` are b'...' when written
+    inline. ``split_name`` is the .dwo file that the unit's DIEs are in, ``split_id`` tells that file's unit.
+    """
 
     offset: int
-    lines: int | None
-    directory: bytes | StringAt | None
-    offset_bytes: int
+    size: int
+    children: int
+    encoding: Encoding
+    table: int
+    kind: int = 0
+    lines: int | None = None
+    directory: bytes | StringAt | None = None
+    producer: bytes | StringAt | None = None
+    low: Written | None = None
+    high: Written | None = None
+    ranges: Written | None = None
+    address_base: int = 0
+    ranges_base: int | None = None
+    strings_base: int | None = None
+    split_name: bytes | StringAt | None = None
+    split_id: int | None = None
+
+    def string(self, value: bytes | StringAt | None) -> bytes | StringAt | None:
+        """``value``, an index made into a place in .debug_str_offsets."""
+        if not isinstance(value, StringAt) or value.section != ".debug_str_offsets":
+            return value
+        base = self.strings_base
+        if base is None:
+            # A .dwo file has one table, behind its header; before version 5 it had none.
+            base = 0 if self.encoding.version < 5 else 8 if self.encoding.offset_bytes == 4 else 16
+        size = self.encoding.offset_bytes
+        return StringAt(value.section, base + value.place * size, size)
 
 
-def units(info: SectionReader, abbreviations: SectionReader, order: Order) -> Iterator[Unit]:
+def units(info: SectionReader, tables: Tables, order: Order) -> Iterator[Unit]:
     """Every unit, in order. A unit that cannot be read is passed over; ends where the chain of lengths breaks."""
+    for offset, _ in unit_places(info, order):
+        try:
+            yield read_unit(info, tables, offset, order)
+        except ParseError:
+            continue
+
+
+def unit_places(info: SectionReader, order: Order) -> Iterator[tuple[int, int]]:
+    """(offset, size) of every unit, in order; ends where the chain of lengths breaks."""
     at = 0
     for _ in range(MAX_UNITS):
         head = info.read(at, 12)
@@ -51,85 +92,78 @@ def units(info: SectionReader, abbreviations: SectionReader, order: Order) -> It
             length, _, after = initial_length(head, 0, order)
         except ParseError:
             return
-        yield from units_at(info, abbreviations, (at,), order)
+        yield at, after + length
         at += after + max(length, 1)
 
 
-def units_at(
-    info: SectionReader, abbreviations: SectionReader, offsets: Collection[int], order: Order
-) -> Iterator[Unit]:
-    """The units at these offsets of .debug_info, ascending."""
-    for offset in sorted(offsets):
-        try:
-            yield read_unit(info, abbreviations, offset, order)
-        except ParseError:
-            continue
-
-
-def read_unit(info: SectionReader, abbreviations: SectionReader, offset: int, order: Order) -> Unit:
-    """The root DIE's attributes that lead to lines. Raises ParseError."""
+def read_unit(info: SectionReader, tables: Tables, offset: int, order: Order) -> Unit:
+    """The unit at ``offset``. Raises ParseError."""
     data = info.read(offset, ROOT_BYTES)
     length, offset_bytes, at = initial_length(data, 0, order)
-    data = data[: at + length]
+    size = at + length
+    data = data[:size]
     version, at = fixed(data, at, 2, order)
+    if not 2 <= version <= 5:
+        raise ParseError(f"DWARF {version}")
+    kind = 0
+    split_id: int | None = None
     if version >= 5:
         kind, at = fixed(data, at, 1, order)
         address_bytes, at = fixed(data, at, 1, order)
         table, at = fixed(data, at, offset_bytes, order)
-        at += 8 if kind in (DW_UT_SKELETON, DW_UT_SPLIT_COMPILE) else 0
+        if kind in (DW_UT_SKELETON, DW_UT_SPLIT_COMPILE):
+            split_id, at = fixed(data, at, 8, order)
         at += 8 + offset_bytes if kind in (DW_UT_TYPE, DW_UT_SPLIT_TYPE) else 0
     else:
         table, at = fixed(data, at, offset_bytes, order)
         address_bytes, at = fixed(data, at, 1, order)
-    if not 2 <= version <= 5:
-        raise ParseError(f"DWARF {version}")
+    if address_bytes not in (4, 8):
+        raise ParseError(f"addresses of {address_bytes} bytes")
     encoding = Encoding(order, offset_bytes, address_bytes, version)
     code, at = uleb(data, at)
-    lines: int | None = None
-    strings_base = 0
-    directory: bytes | StringAt | None = None
-    for attribute, form, constant in _abbreviation(abbreviations.read(table, ABBREVIATION_BYTES), code):
+    found: dict[int, Written] = {}
+    for name, form, constant in tables.root(table, encoding, code).attributes:
         value, at = read_form(form, data, at, encoding, constant)
-        if attribute == DW_AT_STMT_LIST and isinstance(value, int):
-            lines = value
-        elif attribute == DW_AT_STR_OFFSETS_BASE and isinstance(value, int):
-            strings_base = value
-        elif attribute == DW_AT_COMP_DIR and isinstance(value, bytes | StringAt):
-            directory = value
-    if isinstance(directory, StringAt) and directory.section == ".debug_str_offsets":
-        directory = StringAt(directory.section, strings_base + directory.place * offset_bytes)
-    return Unit(offset, lines, directory, offset_bytes)
+        found.setdefault(name, (form, value))
+    if split_id is None:
+        split_id = _number(found, DW_AT_GNU_DWO_ID)
+    return Unit(
+        offset=offset,
+        size=size,
+        children=at,
+        encoding=encoding,
+        table=table,
+        kind=kind,
+        lines=_number(found, DW_AT_STMT_LIST),
+        directory=_text(found, DW_AT_COMP_DIR),
+        producer=_text(found, DW_AT_PRODUCER),
+        low=found.get(DW_AT_LOW_PC),
+        high=found.get(DW_AT_HIGH_PC),
+        ranges=found.get(DW_AT_RANGES),
+        address_base=_number(found, DW_AT_ADDR_BASE, DW_AT_GNU_ADDR_BASE) or 0,
+        ranges_base=_number(found, DW_AT_RNGLISTS_BASE, DW_AT_GNU_RANGES_BASE),
+        strings_base=_number(found, DW_AT_STR_OFFSETS_BASE),
+        split_name=_text(found, DW_AT_DWO_NAME, DW_AT_GNU_DWO_NAME),
+        split_id=split_id,
+    )
 
 
-def _abbreviation(data: bytes, code: int) -> Iterator[tuple[int, int, int]]:
-    """(attribute, form, implicit constant) of one abbreviation. Raises ParseError when the table does not hold it."""
-    at = 0
-    while True:
-        here, at = uleb(data, at)
-        if here == 0:
-            raise ParseError("an abbreviation is missing")
-        _, at = uleb(data, at)  # tag
-        at += 1  # whether it has children
-        while True:
-            attribute, at = uleb(data, at)
-            form, at = uleb(data, at)
-            constant = 0
-            if form == IMPLICIT_CONST:
-                constant, at = sleb(data, at)
-            if attribute == 0 and form == 0:
-                break
-            if here == code:
-                yield attribute, form, constant
-        if here == code:
-            return
+def _number(found: dict[int, Written], *names: int) -> int | None:
+    return next((value for name in names if isinstance(value := found.get(name, (0, None))[1], int)), None)
 
 
-def units_over(aranges: SectionReader, wanted: Sequence[int], order: Order) -> set[int]:
-    """Offsets in .debug_info of the units that .debug_aranges says hold one of the addresses in ``wanted`` (ascending).
+def _text(found: dict[int, Written], *names: int) -> bytes | StringAt | None:
+    return next((value for name in names if isinstance(value := found.get(name, (0, None))[1], bytes | StringAt)), None)
 
-    Compilers may leave the section out, or units out of it, so what it does not name has to be looked for elsewhere.
+
+def units_over(aranges: SectionReader, wanted: Sequence[int], order: Order) -> dict[int, list[int]]:
+    """By offset in .debug_info, the units that .debug_aranges says hold addresses in ``wanted`` (ascending), and which.
+
+    The first unit that claims an address has it. Compilers may leave the section out, or units out of it, so what it does
+    not name has to be looked for elsewhere.
     """
-    found: set[int] = set()
+    found: dict[int, list[int]] = {}
+    claimed: set[int] = set()
     at = 0
     for _ in range(MAX_UNITS):
         head = aranges.read(at, 12)
@@ -139,36 +173,31 @@ def units_over(aranges: SectionReader, wanted: Sequence[int], order: Order) -> s
             length, _, after = initial_length(head, 0, order)
             if length > aranges.size - at:
                 break
-            body = aranges.read(at, after + length)
-            found |= _set_over(body, wanted, order)
+            unit, over = _set_over(aranges.read(at, after + length), wanted, order)
         except ParseError:
             break
+        if over := over - claimed:
+            claimed |= over
+            found[unit] = sorted(over.union(found.get(unit, ())))
         at += after + length
     return found
 
 
-def _set_over(body: bytes, wanted: Sequence[int], order: Order) -> set[int]:
+def _set_over(body: bytes, wanted: Sequence[int], order: Order) -> tuple[int, set[int]]:
     _, offset_bytes, at = initial_length(body, 0, order)
     version, at = fixed(body, at, 2, order)
     unit, at = fixed(body, at, offset_bytes, order)
     address_bytes, at = fixed(body, at, 1, order)
     if version != 2 or address_bytes not in (4, 8):
-        return set()
+        return unit, set()
     at += 1  # the size of a segment selector
     at += -at % (2 * address_bytes)
     pair = struct.Struct(("<" if order == "little" else ">") + ("QQ" if address_bytes == 8 else "II"))
     tuples = body[at : len(body) - (len(body) - at) % pair.size]
+    over: set[int] = set()
     count = len(wanted)
     for start, size in pair.iter_unpack(tuples):
         place = bisect_left(wanted, start)
         if place < count and wanted[place] < start + size:
-            return {unit}
-    return set()
-
-
-def string_offset(offsets: SectionReader | None, place: int, offset_bytes: int, order: Order) -> int | None:
-    """What .debug_str_offsets holds at ``place``: an offset in .debug_str."""
-    if offsets is None:
-        return None
-    data = offsets.read(place, offset_bytes)
-    return int.from_bytes(data, order) if len(data) == offset_bytes else None
+            over.update(wanted[place : bisect_left(wanted, start + size, place)])
+    return unit, over

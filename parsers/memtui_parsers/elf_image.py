@@ -8,6 +8,7 @@ limit, while the files here belong to whoever is being looked at. Layouts: Syste
 from __future__ import annotations
 
 import io
+import os
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -183,6 +184,9 @@ def read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
     if offset < 0 or size <= 0 or offset >= 1 << 63:
         return b""
     try:
+        if type(stream) is io.BufferedReader:
+            # Half of what a seek and a read through the buffer take.
+            return os.pread(stream.fileno(), size, offset)
         stream.seek(offset)
         return stream.read(size)
     except (OSError, ValueError, MemoryError) as error:

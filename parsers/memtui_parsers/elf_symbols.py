@@ -8,7 +8,7 @@ import lzma
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -42,7 +42,10 @@ class _Table:
     def symbol(self, place: int) -> tuple[int, int, int, int]:
         """Of the function at ``place`` in address order: start, size, binding, name's place in the string table."""
         fields = self.entry.unpack_from(self.data, self.order[place] * self.entry.size)
-        name, info, value, size = (fields[n] for n in ((0, 1, 4, 5) if self.wide else (0, 3, 1, 2)))
+        if self.wide:
+            name, info, _, _, value, size = fields
+        else:
+            name, value, size, info, _, _ = fields
         return value, size, info >> 4, name
 
 
@@ -61,17 +64,24 @@ class FunctionTable:
         Of aliases: a global one, with the fewest underscores in front, then the longest. A function of no stated size
         (assembly) reaches up to the next one. Raises ParseError when the file can no longer be read.
         """
-        best: tuple[int, int, int, str] | None = None
-        for table in self._tables:
-            for start, binding, name in _covering(table, vaddr):
-                text = _name(table, name)
-                if not text:
-                    continue
-                rank = (STB_LOCAL, STB_WEAK, STB_GLOBAL).index(binding) if binding in (0, 1, 2) else 2
-                found = (start, rank, len(text.lstrip("_")) - len(text), text)
-                if best is None or _better(found, best):
-                    best = found
-        return best[3] if best else None
+        return self.names_at((vaddr,)).get(vaddr)
+
+    def names_at(self, addresses: Iterable[int]) -> dict[int, str]:
+        """As name_at(), for those of ``addresses`` that lie in a function. Ascending ones cost least."""
+        found: dict[int, str] = {}
+        # What the last function of each table was, and from where to where that holds.
+        known = [(0, 0, (0, 0, 0, ""))] * len(self._tables)
+        for vaddr in addresses:
+            best: tuple[int, int, int, str] | None = None
+            for number, table in enumerate(self._tables):
+                start, end, named = known[number]
+                if not start <= vaddr < end:
+                    start, end, named = known[number] = _named_at(table, vaddr)
+                if named[3] and (best is None or _better(named, best)):
+                    best = named
+            if best is not None:
+                found[vaddr] = best[3]
+        return found
 
 
 def read_functions(stream: BinaryIO, image: ElfImage | None = None) -> FunctionTable:
@@ -125,22 +135,38 @@ def _table(stream: BinaryIO, image: ElfImage, section: Section) -> _Table:
     return _Table(stream, data, entry, wide, names.offset, names.size, starts, order)
 
 
-def _covering(table: _Table, vaddr: int) -> list[tuple[int, int, int]]:
-    """(start, binding, name) of every alias of the innermost function over ``vaddr``."""
+def _named_at(table: _Table, vaddr: int) -> tuple[int, int, tuple[int, int, int, str]]:
+    """The innermost function over ``vaddr``, ranked and named ('': none), and from ``vaddr`` on up to where that is so."""
     place = bisect_right(table.starts, vaddr) - 1
+    best = (0, 0, 0, "")
+    until = table.starts[place + 1] if place + 1 < len(table.starts) else 1 << 64
+    for start, size, binding, name in _covering(table, place, vaddr):
+        if size:
+            until = min(until, start + size)
+        text = _name(table, name)
+        rank = (STB_LOCAL, STB_WEAK, STB_GLOBAL).index(binding) if binding in (0, 1, 2) else 2
+        found = (start, rank, len(text.lstrip("_")) - len(text), text)
+        if text and (not best[3] or _better(found, best)):
+            best = found
+    return vaddr, until, best
+
+
+def _covering(table: _Table, place: int, vaddr: int) -> list[tuple[int, int, int, int]]:
+    """(start, size, binding, name) of every alias of the innermost function over ``vaddr``, looked for from ``place`` down."""
     if place < 0:
         return []
     nearest = table.starts[place]
-    found: list[tuple[int, int, int]] = []
-    sizeless: list[tuple[int, int, int]] = []
+    found: list[tuple[int, int, int, int]] = []
+    sizeless: list[tuple[int, int, int, int]] = []
     for step in range(place, max(-1, place - MAX_STEPS_BACK), -1):
-        start, size, binding, name = table.symbol(step)
+        symbol = table.symbol(step)
+        start, size = symbol[:2]
         if found and start != found[0][0]:
             break
         if start <= vaddr < start + size:
-            found.append((start, binding, name))
+            found.append(symbol)
         elif size == 0 and start == nearest:
-            sizeless.append((start, binding, name))
+            sizeless.append(symbol)
     return found or sizeless
 
 

@@ -142,6 +142,6 @@ def _symbol(report: int, ordinal: int, depth: int, frame: Frame, demangled_name:
 
 def _with_name(row: Symbol | SourceLine, told: dict[int, Symbol]) -> Symbol | SourceLine:
     """A line that was found for a function that has no name in the file keeps the report's name for it."""
-    if not isinstance(row, Symbol) or row.function or row.depth or row.frame not in told:
+    if not isinstance(row, Symbol) or row.function or row.inlined or row.frame not in told:
         return row
     return row._replace(function=told[row.frame].function, linkage_name=told[row.frame].linkage_name)

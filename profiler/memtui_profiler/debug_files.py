@@ -1,7 +1,7 @@
 """Finds the separate debug file of a stripped binary, and opens nothing but regular files on the way.
 
 Where gdb looks, too: by build-id under /usr/lib/debug/.build-id, by .gnu_debuglink beside the binary, in .debug beside it,
-and under /usr/lib/debug (GDB manual, "Debugging Information in Separate Files").
+and under /usr/lib/debug (GDB manual, "Debugging Information in Separate Files"). What dwz shares lies where the debug file says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from memtui_parsers.elf_alternate import AlternateLink
 from memtui_parsers.elf_facts import ElfFacts, read_elf_facts
 from memtui_parsers.errors import ParseError
 
@@ -95,6 +96,33 @@ def open_debug_file(
         if notes is not None and candidate != path:
             notes.append(f"the debug file {candidate} does not match {posixpath.basename(path)}")
     return None
+
+
+def open_alternate(stream: BinaryIO, link: AlternateLink, *, sysroot: Path | None = None) -> BinaryIO | None:
+    """The file to which dwz moved what ``stream``, a debug file, shares with others; None when none of its build is there."""
+    folder = posixpath.dirname(target_path(stream, sysroot))
+    candidates = [posixpath.join(folder, link.name), posixpath.join(DEBUG_ROOT, ".dwz", posixpath.basename(link.name))]
+    if len(link.build_id) > 2:
+        candidates.append(f"{DEBUG_ROOT}/.build-id/{link.build_id[:2]}/{link.build_id[2:]}.debug")
+    for candidate in candidates:
+        try:
+            found = open_regular(posixpath.normpath(candidate), sysroot)
+        except (OSError, ValueError):
+            continue
+        try:
+            if read_elf_facts(found).build_id == link.build_id:
+                return found
+        except (ParseError, OSError):
+            pass
+        found.close()
+    return None
+
+
+def target_path(stream: BinaryIO, sysroot: Path | None) -> str:
+    """Where the target sees an open file, its links followed."""
+    path = os.readlink(f"/proc/self/fd/{stream.fileno()}")
+    root = "/" if sysroot is None else os.path.realpath(sysroot)
+    return "/" + os.path.relpath(path, root) if path.startswith(root) else path
 
 
 def _candidates(path: str, facts: ElfFacts, extra: Sequence[str]) -> Iterator[str]:

@@ -1,27 +1,29 @@
-"""Names the frames of a report: functions of all modules first, then lines as they are found, then the source around them."""
+"""Names the frames of a report: functions of all modules first, then lines and inlined calls as they are found, then the source."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from memtui_parsers.clean_text import clean
-from memtui_parsers.dwarf_lines import find_lines, open_dwarf
-from memtui_parsers.elf_facts import ElfFacts, facts_of
-from memtui_parsers.elf_image import ElfImage, read_image
+from memtui_parsers.dwarf_calls import Call, Troubles, find_calls
 from memtui_parsers.elf_symbols import read_functions
 from memtui_parsers.errors import ParseError
 from memtui_parsers.leak_id import is_runtime_module
-from memtui_profiler.debug_files import open_debug_file, open_regular
 from memtui_profiler.demangling import demangled
+from memtui_profiler.module_files import ModuleFiles, Whereabouts, open_module
 from memtui_profiler.session.rows import LeakFrame, ModuleRow, SourceLine, Symbol
 from memtui_profiler.source_lines import source_lines
+from memtui_profiler.split_files import SplitFiles
+from memtui_profiler.symbol_cache import Known, NamedCall, SymbolCache
 
-_DELETED = " (deleted)"
+# Addresses that are named at once: demanglers are processes, and lines are waited for.
+BATCH_ADDRESSES = 4000
+# How many of the files that are missing a note names.
+NAMED_FILES = 3
 
 # Per module: the addresses to look up, and the ordinals of the frames at each.
 Places = dict[int, list[int]]
@@ -35,35 +37,38 @@ def symbolize(
     sysroot: Path | None = None,
     files: Mapping[str, str] | None = None,
     notes: list[str] | None = None,
+    cache: SymbolCache | None = None,
 ) -> Iterator[Symbol | SourceLine]:
-    """Rows for ``report``: every function name (depth 0), the same rows again with file and line, then source lines.
+    """Rows for ``report``: every function name (depth 0), rows with file, line and inlined calls, then source lines.
 
-    ``offset`` of a frame is a return address, so the byte before it is looked up. ``sysroot`` is where the modules' paths
-    begin (/proc/PID/root of a container); ``files`` says where to read those that their paths lead to no more. A module that
-    is missing, damaged or another build than the one that ran leaves its frames unnamed and is said in ``notes``.
+    Inlined calls stand at depth 0 and on, the innermost first; the function itself comes last and has the name that its
+    symbol table gives it. ``offset`` of a frame is a return address, so the byte before it is looked up. ``sysroot`` is where
+    the modules' paths begin (/proc/PID/root of a container); ``files`` says where to read those that their paths lead to no
+    more. A module that is missing, damaged or another build than the one that ran leaves its frames unnamed and is said in
+    ``notes``. ``cache`` (by default the user's) is asked first, and told what was found.
     """
     said = notes if notes is not None else []
-    found_at = _Whereabouts(sysroot, files or {})
+    where = Whereabouts(sysroot, files or {})
     by_ordinal = {module.ordinal: module for module in modules}
     places = _places(frames)
     # The program's own modules first: their names and lines are what the user waits for.
     order = sorted((n for n in places if n in by_ordinal), key=lambda n: (is_runtime_module(by_ordinal[n].path), n))
-    linkage: dict[int, str] = {}
-    for ordinal in order:
-        linkage |= _names(by_ordinal[ordinal], places[ordinal], found_at, said)
-    functions = demangled(set(linkage.values()))
-    for frame, name in linkage.items():
-        yield _symbol(report, frame, functions, name)
-    sources: dict[str, set[int]] = {}
-    folders: dict[str, set[str]] = {}
-    for ordinal in order:
-        module = by_ordinal[ordinal]
-        for frame, path, line in _lines(module, places[ordinal], found_at, said):
-            yield _symbol(report, frame, functions, linkage.get(frame), path, line or None)
-            if line:
-                sources.setdefault(path, set()).add(line)
-                folders.setdefault(path, set()).add(posixpath.dirname(module.path))
-    yield from source_lines(sources, folders, sysroot=sysroot)
+    lookups = [_Lookup(by_ordinal[n], places[n], where, cache or SymbolCache(), said) for n in order]
+    text = _Text()
+    sources = _Sources()
+    for lookup in lookups:
+        lookup.read_names()
+    text.demangle(name for lookup in lookups for name in lookup.names.values())
+    for lookup in lookups:
+        for address, name in lookup.names.items():
+            call = text.call(Call(name, None, 0, False))
+            yield from _rows(report, lookup.places[address], (call,))
+    for lookup in lookups:
+        folder = posixpath.dirname(lookup.module.path)
+        for address, calls in lookup.calls(text):
+            sources.add(calls, folder)
+            yield from _rows(report, lookup.places[address], calls)
+    yield from source_lines(sources.lines, sources.folders, sysroot=sysroot)
     said[:] = dict.fromkeys(clean(note) for note in said)
 
 
@@ -76,137 +81,182 @@ def _places(frames: Sequence[LeakFrame]) -> dict[int, Places]:
     return places
 
 
-def _symbol(
-    report: int,
-    frame: int,
-    functions: Mapping[str, str],
-    linkage_name: str | None,
-    file: str | None = None,
-    line: int | None = None,
-) -> Symbol:
-    return Symbol(
-        report=report,
-        frame=frame,
-        depth=0,
-        function=None if linkage_name is None else clean(functions[linkage_name]),
-        linkage_name=None if linkage_name is None else clean(linkage_name),
-        file=None if file is None else clean(file),
-        line=line,
-        inlined=0,
-    )
+def _rows(report: int, frames: Sequence[int], calls: Sequence[NamedCall]) -> Iterator[Symbol]:
+    # The function itself first: whoever reads in between sees it, and not an inlined call in its place.
+    for depth in range(len(calls) - 1, -1, -1):
+        for frame in frames:
+            yield Symbol(report, frame, depth, *calls[depth])
 
 
-@dataclass(frozen=True, slots=True)
-class _Whereabouts:
-    """See symbolize()."""
+class _Sources:
+    """Which lines of which files are named, and the folders of the binaries that name them."""
 
-    sysroot: Path | None
-    files: Mapping[str, str]
+    def __init__(self) -> None:
+        self.lines: dict[str, set[int]] = {}
+        self.folders: dict[str, set[str]] = {}
 
-    def open(self, path: str) -> BinaryIO:
-        """A module's file by its path in the maps. Raises OSError, ValueError."""
-        held = self.files.get(path)
-        return open_regular(path.removesuffix(_DELETED), self.sysroot) if held is None else open_regular(held)
-
-
-@dataclass(frozen=True, slots=True)
-class _Binary:
-    """A module's file, and its debug file where there is one."""
-
-    stream: BinaryIO
-    image: ElfImage
-    facts: ElfFacts
-    debug: BinaryIO | None
-
-    @property
-    def lowest(self) -> int:
-        """Where its code begins."""
-        return min((s.vaddr for s in self.facts.segments if s.flags & 1), default=0) or 1
+    def add(self, calls: Sequence[NamedCall], folder: str) -> None:
+        for call in calls:
+            file, line = call[2], call[3]
+            if file and line:
+                lines = self.lines.get(file)
+                if lines is None:
+                    lines = self.lines[file] = set()
+                    self.folders[file] = set()
+                lines.add(line)
+                self.folders[file].add(folder)
 
 
-def _open(module: ModuleRow, found_at: _Whereabouts, notes: list[str], stack: ExitStack) -> _Binary | None:
-    """None, and a note, when the file that ran cannot be had any more."""
-    if not module.path.startswith("/"):
-        return None
-    path = module.path.removesuffix(_DELETED)
-    name = posixpath.basename(path)
-    try:
-        stream = stack.enter_context(found_at.open(module.path))
-        image = read_image(stream)
-        facts = facts_of(stream, image)
-    except OSError as error:
-        notes.append(f"no names from {name}: {error.strerror or error}")
-        return None
-    except (ParseError, ValueError) as error:
-        notes.append(f"no names from {name}: {error}")
-        return None
-    # What was deleted while it ran has most likely been replaced: only its build-id tells.
-    if facts.build_id != module.build_id and (module.build_id or path != module.path):
-        notes.append(f"no names from {name}: the file has changed since it was loaded")
-        return None
-    debug = None
-    if not (facts.has_debug_info and facts.has_symtab):
-        debug = open_debug_file(path, facts, sysroot=found_at.sysroot, notes=notes)
-    return _Binary(stream, image, facts, stack.enter_context(debug) if debug else None)
+class _Text:
+    """Names as they are shown: demangled, clean, each of them once."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, str] = {}
+        self._clean: dict[str, str] = {}
+        self._calls: dict[Call, NamedCall] = {}
+
+    def demangle(self, names: Iterator[str]) -> None:
+        new = set(names).difference(self._functions)
+        if new:
+            self._functions |= demangled(new)
+
+    def call(self, call: Call) -> NamedCall:
+        """``call`` with its function's names; they were demangled."""
+        found = self._calls.get(call)
+        if found is None:
+            name, file = call.function, call.file
+            function = None if name is None else self.clean(self._functions[name])
+            linkage_name = None if name is None else self.clean(name)
+            path = None if file is None else self.clean(file)
+            found = self._calls[call] = (function, linkage_name, path, call.line or None, int(call.inlined))
+        return found
+
+    def clean(self, text: str) -> str:
+        found = self._clean.get(text)
+        if found is None:
+            found = self._clean[text] = clean(text)
+        return found
 
 
-def _names(module: ModuleRow, places: Places, found_at: _Whereabouts, notes: list[str]) -> dict[int, str]:
-    """Linkage names by frame."""
-    found: dict[int, str] = {}
-    with ExitStack() as stack:
-        binary = _open(module, found_at, notes, stack)
-        if binary is None:
-            return {}
-        files: list[tuple[BinaryIO, ElfImage | None]] = [(binary.stream, binary.image)]
-        if binary.debug:
-            # A stripped binary has only the names it exports.
-            files.insert(0, (binary.debug, None))
-        for stream, image in files:
-            try:
-                table = read_functions(stream, image)
-                for address, ordinals in places.items():
-                    name = None if ordinals[0] in found else table.name_at(address)
-                    if name is not None:
-                        found |= dict.fromkeys(ordinals, name)
-            except ParseError as error:
-                notes.append(f"symbols of {posixpath.basename(module.path)}: {error}")
-    if not found:
-        notes.append(f"no symbols in {posixpath.basename(module.path)}")
-    return found
+class _Lookup:
+    """One module's addresses. ``names`` are the linkage names of its symbol tables, of addresses that the cache does not know."""
 
+    def __init__(
+        self, module: ModuleRow, places: Places, where: Whereabouts, cache: SymbolCache, notes: list[str]
+    ) -> None:
+        self.module = module
+        self.places = places
+        self.names: dict[int, str] = {}
+        self._name = posixpath.basename(module.path)
+        self._where = where
+        self._cache = cache
+        self._notes = notes
+        self._known: Known = {}
+        self._readable = False
 
-def _lines(
-    module: ModuleRow, places: Places, found_at: _Whereabouts, notes: list[str]
-) -> Iterator[tuple[int, str, int]]:
-    """(frame, path, line) in the order they are found."""
-    name = posixpath.basename(module.path)
-    answered = False
-    with ExitStack() as stack:
-        # What is wrong with the file was said when its names were looked for.
-        binary = _open(module, found_at, [], stack)
-        if binary is None:
-            return
-        for stream in (binary.stream, binary.debug):
-            if stream is None:
-                continue
-            try:
-                image = read_image(stream)
-                sections = open_dwarf(stream, image)
-                if sections is None:
-                    continue
-                for address, path, line in find_lines(
-                    sections,
-                    sorted(places),
-                    little_endian=image.little_endian,
-                    address_bytes=image.bits // 8,
-                    lowest=binary.lowest,
-                ):
-                    answered = True
-                    for frame in places[address]:
-                        yield frame, path, line
-            except ParseError as error:
-                notes.append(f"lines of {name}: {error}")
-            if answered:
+    def read_names(self) -> None:
+        with ExitStack() as stack:
+            files = open_module(self.module, self._where, self._notes, stack)
+            if files is None:
                 return
-    if not is_runtime_module(module.path):
-        notes.append(f"no line numbers for {name}: built without -g, or its debug file is not here")
+            self._readable = True
+            if files.kind:
+                self._known = self._cache.load(files.facts.build_id, files.kind)
+            missing = sorted(address for address in self.places if address not in self._known)
+            for stream, image in files.symbol_files if missing else ():
+                try:
+                    found = read_functions(stream, image).names_at(missing)
+                except ParseError as error:
+                    self._notes.append(f"symbols of {self._name}: {error}")
+                    continue
+                self.names |= found
+                missing = [address for address in missing if address not in found]
+        if not self.names and not self._known:
+            self._notes.append(f"no symbols in {self._name}")
+
+    def calls(self, text: _Text) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
+        """What is known at once, then what the debug information says, which the cache learns."""
+        answered = False
+        for address in self.places:
+            calls = self._known.get(address)
+            if calls is not None:
+                answered |= any(call[2] for call in calls)
+                yield address, calls
+        missing = [address for address in sorted(self.places) if address not in self._known]
+        if not missing or not self._readable:
+            return
+        with ExitStack() as stack:
+            # What is wrong with the file was said when its names were looked for.
+            files = open_module(self.module, self._where, [], stack)
+            if files is None:
+                return
+            troubles = len(self._notes)
+            learnt: Known = {}
+            for address, calls in self._found(files, missing, text):
+                learnt[address] = calls
+                answered |= any(call[2] for call in calls)
+                yield address, calls
+            if not answered and not is_runtime_module(self.module.path):
+                self._notes.append(f"no line numbers for {self._name}: built without -g, or its debug file is not here")
+            elif learnt and files.kind and len(self._notes) == troubles:
+                # Not what a file that was missing would have said more of.
+                learnt |= {
+                    address: (text.call(Call(self.names[address], None, 0, False)),)
+                    for address in missing
+                    if address not in learnt and address in self.names
+                }
+                self._cache.store(files.facts.build_id, files.kind, learnt)
+
+    def _found(
+        self, files: ModuleFiles, missing: list[int], text: _Text
+    ) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
+        troubles = Troubles()
+        split = SplitFiles(files.paths, self._where.sysroot, files.stack)
+        alternate_name = ""
+        answered = False
+        dwarf = files.dwarf()
+        while not answered:
+            try:
+                found = next(dwarf, None)
+                if found is None:
+                    break
+                alternate_name = found.alternate_name
+                answers = find_calls(
+                    found.sections,
+                    missing,
+                    lowest=files.lowest,
+                    named=self.names.keys(),
+                    alternate=found.alternate,
+                    open_split=split.open,
+                    troubles=troubles,
+                )
+                while batch := list(islice(answers, BATCH_ADDRESSES)):
+                    answered = True
+                    yield from self._finished(batch, text)
+            except ParseError as error:
+                self._notes.append(f"lines of {self._name}: {error}")
+        self._notes.extend(_troubles(troubles, self._name, alternate_name))
+
+    def _finished(
+        self, batch: Collection[tuple[int, tuple[Call, ...]]], text: _Text
+    ) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
+        """With names as they are shown. The function itself has its symbol table's, of which a leak's id is made."""
+        text.demangle(call.function for _, calls in batch for call in calls if call.function is not None)
+        for address, calls in batch:
+            name = self.names.get(address)
+            if name is not None:
+                calls = (*calls[:-1], calls[-1]._replace(function=name))
+            yield address, tuple(map(text.call, calls))
+
+
+def _troubles(troubles: Troubles, name: str, alternate_name: str) -> Iterator[str]:
+    if troubles.missing_alternate:
+        yield f"some inlined functions of {name} have no names: {alternate_name}, where dwz put them, is not here"
+    by_reason: dict[str, list[str]] = {}
+    for file, reason in troubles.split.items():
+        by_reason.setdefault(reason, []).append(file)
+    for reason, missing in by_reason.items():
+        more = f" and {len(missing) - NAMED_FILES} more" if len(missing) > NAMED_FILES else ""
+        yield f"no inlined calls of {name} from {', '.join(missing[:NAMED_FILES])}{more}: {reason}"
+    for reason, count in troubles.damaged.items():
+        yield f"{count} {'unit' if count == 1 else 'units'} of {name} cannot be read whole: {reason}"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from memtui_parsers.demangle import demangle
-from memtui_parsers.dwarf_lines import find_lines, open_dwarf
+from memtui_parsers.dwarf_calls import find_calls
+from memtui_parsers.dwarf_sections import open_dwarf
 from memtui_parsers.elf_image import read_image
 from memtui_parsers.elf_symbols import read_functions
 
@@ -108,8 +109,8 @@ def our_lines(path: Path, addresses: list[int]) -> dict[int, tuple[str, int]]:
         sections = open_dwarf(stream, image)
         assert sections is not None
         lowest = min(s.vaddr for s in image.segments if s.kind == "PT_LOAD" and s.executable)
-        found = find_lines(sections, addresses, little_endian=True, address_bytes=8, lowest=lowest)
-        answers = [(address, (file, line)) for address, file, line in found]
+        found = find_calls(sections, addresses, lowest=lowest)
+        answers = [(a, (calls[0].file, calls[0].line)) for a, calls in found if calls[0].file is not None]
     assert len(answers) == len(dict(answers)), "an address is answered once"
     return dict(answers)
 

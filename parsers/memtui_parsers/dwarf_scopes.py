@@ -1,0 +1,264 @@
+"""Which function an address of a unit is in, and which calls were inlined there: a walk over the unit's DIEs.
+
+Only functions over a wanted address are looked into, and in them only the blocks and inlined calls over one. The rest is
+passed over by its sibling's offset or its size, without being decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Collection
+from typing import NamedTuple
+
+from memtui_parsers.dwarf_abbreviations import (
+    DW_AT_ABSTRACT_ORIGIN,
+    DW_AT_CALL_FILE,
+    DW_AT_CALL_LINE,
+    DW_AT_HIGH_PC,
+    DW_AT_LOW_PC,
+    DW_AT_RANGES,
+    DW_TAG_INLINED_SUBROUTINE,
+    WANTED,
+    Layout,
+    Table,
+)
+from memtui_parsers.dwarf_forms import ALTERNATE_REFERENCES, REF_ADDR, UNIT_REFERENCES, read_form, uleb
+from memtui_parsers.dwarf_ranges import Ranges, within
+from memtui_parsers.dwarf_units import Unit, Written
+from memtui_parsers.errors import ParseError
+
+# Deeper than any compiler inlines.
+MAX_NESTED = 4096
+
+# Added to the offset of a DIE that is in the file that dwz moved shared DIEs to.
+ALTERNATE = 1 << 70
+NO_ORIGIN = -1
+
+
+class Scope(NamedTuple):
+    """An inlined call, or with no ``parent`` the function itself.
+
+    ``die`` names it: the inlined function's DIE (or the function's own) as an offset in .debug_info, with ALTERNATE added where
+    it is in the other file. ``file`` and ``line`` are where it was called.
+    """
+
+    parent: Scope | None
+    die: int
+    file: int
+    line: int
+
+
+class Scopes:
+    """One unit's. ``last_child_has_no_sibling``: GCC gives every DIE with children a sibling's offset, but for the last."""
+
+    def __init__(
+        self, data: bytes, unit: Unit, table: Table, ranges: Ranges, *, lowest: int, last_child_has_no_sibling: bool
+    ) -> None:
+        self._data = data
+        self._unit = unit
+        self._table = table
+        self._ranges = ranges
+        self._lowest = lowest
+        self._last_child_has_no_sibling = last_child_has_no_sibling
+        self._offset = struct.Struct("<I" if unit.encoding.order == "little" else ">I").unpack_from
+        self._found: dict[int, Scope] = {}
+        self._calls: list[Scope] = []
+
+    def find(self, wanted: list[int], sure: Collection[int]) -> tuple[dict[int, Scope], list[Scope]]:
+        """The innermost scope over each address in ``wanted`` (ascending) that has one; all of them, outer before inner.
+
+        ``sure`` are the addresses that are in a function.
+
+        Compilers put functions at the top of a unit; where one of those is not there, everything is gone through.
+        Raises ParseError for a damaged unit.
+        """
+        try:
+            self._functions(wanted, self._table.outer, jump=True)
+            missing = [address for address in wanted if address in sure and address not in self._found]
+            if missing:
+                self._functions(missing, self._table.linear, jump=False)
+        except (IndexError, struct.error) as error:
+            raise ParseError("a unit is cut short") from error
+        return self._found, self._calls
+
+    def _functions(self, wanted: list[int], steps: list[int], *, jump: bool) -> None:
+        data, offset, short, lowest = self._data, self._offset, self._table.short, self._lowest
+        count = len(wanted)
+        at, stop = self._unit.children, len(data)
+        while at < stop:
+            step = steps[data[at]]
+            if step > 0:
+                at += step
+                continue
+            if step < 0:
+                following = offset(data, at - step)[0]
+                if following <= at:
+                    raise ParseError("a sibling that comes before")
+                at = following
+                continue
+            code, body = data[at], at + 1
+            if code < 128:
+                layout = short[code] or self._table.layout(code)
+            else:
+                code, body = uleb(data, at)
+                if code == 0:
+                    at = body
+                    continue
+                layout = self._table.layout(code)
+            if layout.is_function:
+                bounds = layout.bounds
+                if bounds is None:
+                    over = self._over_written(layout, self._attributes(layout, body), wanted)
+                elif bounds.has_ranges:
+                    over = self._ranges.over(bounds.pick((*bounds.unpack(data, body), 0))[0], wanted)
+                else:
+                    low, high, *_ = bounds.pick((*bounds.unpack(data, body), 0))
+                    if not bounds.absolute:
+                        high += low
+                    place = bisect_left(wanted, low)
+                    over = []
+                    # What the linker dropped was left at 0.
+                    if place < count and wanted[place] < high and low >= lowest:
+                        over = wanted[place : bisect_left(wanted, high, place)]
+                if over:
+                    scope = Scope(None, self._unit.offset + at, 0, 0)
+                    self._calls.append(scope)
+                    self._found.update(dict.fromkeys(over, scope))
+                    if layout.children:
+                        self._inlined(layout.end(data, body), over, scope)
+            at = (layout.next_sibling(data, body) if jump else 0) or layout.end(data, body)
+
+    def _inlined(self, at: int, hits: list[int], scope: Scope) -> None:
+        """Go through the children at ``at`` of a function that is over ``hits``."""
+        # With _functions this is where the time goes: on local names, each layout's attributes unpacked at once.
+        data, offset, steps, found = self._data, self._offset, self._table.inner, self._found
+        short, calls, in_ranges = self._table.short, self._calls, self._ranges.over
+        # What no child has claimed yet of this level, how many of those there are in the levels around, where its DIE ends.
+        level, waiting, level_end = hits, 0, 0
+        around: list[tuple[list[int], Scope, int]] = []
+        nothing: list[int] = []
+        zero, unit, last_child_has_no_sibling = (0,), self._unit.offset, self._last_child_has_no_sibling
+        while True:
+            step = steps[data[at]]
+            if step > 0:
+                at += step
+                continue
+            if step < 0:
+                following = offset(data, at - step)[0]
+                if following <= at:
+                    raise ParseError("a sibling that comes before")
+                at = following
+                continue
+            code = data[at]
+            if code < 128:
+                layout, at = short[code], at + 1
+            else:
+                code, at = uleb(data, at)
+                layout = self._table.layout(code)
+            if code:
+                if layout is None:
+                    raise ParseError("an abbreviation is missing")
+                body = at
+                bounds = layout.bounds
+                inner, over, end = scope, nothing, 0
+                if not (level and layout.is_scope):
+                    end = layout.next_sibling(data, body)
+                elif bounds is None:
+                    end = layout.next_sibling(data, body)
+                    written = self._attributes(layout, body)
+                    over = self._over_written(layout, written, level)
+                    if over and layout.tag == DW_TAG_INLINED_SUBROUTINE:
+                        inner = self._call(written, scope)
+                else:
+                    low, high, die, file, line, end = bounds.pick(bounds.unpack(data, body) + zero)
+                    if bounds.has_ranges:
+                        over = in_ranges(low, level)
+                    else:
+                        if not bounds.absolute:
+                            high += low
+                        if high > level[0] and low <= level[-1]:
+                            place = bisect_left(level, low)
+                            over = level[place : bisect_left(level, high, place)]
+                    if over and layout.tag == DW_TAG_INLINED_SUBROUTINE:
+                        inner = Scope(scope, unit + die, file, line)
+                if over:
+                    if inner is not scope:
+                        calls.append(inner)
+                        if len(over) == 1:
+                            found[over[0]] = inner
+                        else:
+                            found.update(dict.fromkeys(over, inner))
+                    at = body + layout.size if layout.size >= 0 else layout.end(data, body)
+                    if not layout.children:
+                        continue
+                    # A block that states no addresses claims none: what it is over is seen in its children.
+                    left = _without(level, over) if layout.has_code else level
+                else:
+                    if end:
+                        if end <= at:
+                            raise ParseError("a sibling that comes before")
+                        at = end
+                        continue
+                    at = body + layout.size if layout.size >= 0 else layout.end(data, body)
+                    if not layout.children:
+                        continue
+                    if last_child_has_no_sibling:
+                        at = 0
+                    left = level
+                if at:
+                    if len(around) > MAX_NESTED:
+                        raise ParseError("DIEs are nested too deep")
+                    around.append((left, scope, level_end))
+                    waiting += len(left)
+                    level, scope, level_end = over, inner, end
+                    continue
+            # A level is over; where ``at`` is 0 it goes on behind its DIE, or where that is a last child, so is the one around.
+            while True:
+                if not waiting:
+                    return
+                after = at or level_end
+                level, scope, level_end = around.pop()
+                waiting -= len(level)
+                at = after if level or not level_end else 0
+                if at:
+                    break
+
+    def _attributes(self, layout: Layout, at: int) -> dict[int, Written]:
+        """What a DIE says whose attributes have no fixed places."""
+        found: dict[int, Written] = {}
+        for name, form, constant in layout.attributes:
+            value, at = read_form(form, self._data, at, self._unit.encoding, constant)
+            if name in WANTED:
+                found[name] = (form, value)
+        return found
+
+    def _over_written(self, layout: Layout, written: dict[int, Written], addresses: list[int]) -> list[int]:
+        if not layout.has_code:
+            return addresses
+        low, high, ranges = (written.get(name) for name in (DW_AT_LOW_PC, DW_AT_HIGH_PC, DW_AT_RANGES))
+        return within(addresses, self._ranges.of(low, high, ranges), self._lowest)
+
+    def _call(self, written: dict[int, Written], scope: Scope) -> Scope:
+        file, line = (written.get(name, (0, 0))[1] for name in (DW_AT_CALL_FILE, DW_AT_CALL_LINE))
+        die = reference(written.get(DW_AT_ABSTRACT_ORIGIN), self._unit.offset)
+        return Scope(scope, die, file if isinstance(file, int) else 0, line if isinstance(line, int) else 0)
+
+
+def reference(written: Written | None, unit: int) -> int:
+    """The offset in .debug_info that a reference from the unit at ``unit`` leads to, as in Scope.die."""
+    if written is None or not isinstance(written[1], int):
+        return NO_ORIGIN
+    form, value = written[0], written[1]
+    if form in UNIT_REFERENCES:
+        return unit + value
+    if form == REF_ADDR:
+        return value
+    return ALTERNATE + value if form in ALTERNATE_REFERENCES else NO_ORIGIN
+
+
+def _without(addresses: list[int], gone: list[int]) -> list[int]:
+    if len(gone) == len(addresses):
+        return []
+    known = set(gone)
+    return [address for address in addresses if address not in known]
