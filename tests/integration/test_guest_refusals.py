@@ -272,5 +272,7 @@ def test_a_process_under_valgrind() -> None:
 
 def test_a_program_that_is_linked_statically() -> None:
     with running([build("plain", "-static")]) as target:
-        assert says(refusal_of(target.pid), "its C library lacks pthread_create, pause", "link it with the system's glibc")
+        assert says(
+            refusal_of(target.pid), "its C library lacks pthread_create, pause", "link it with the system's glibc"
+        )
         assert target.serves()

@@ -44,6 +44,6 @@ def test_the_text_names_source_and_state(tmp_path: Path) -> None:
     older, newer = map(str, snapshots(tmp_path))
     result = run_memtui(tmp_path, ["open", older, newer, "--ascii"])
     assert result.returncode == 0, result.stderr
-    assert "-97.0 KiB and +409 objects from p.0001.heap to p.0002.heap" == result.stdout.splitlines()[0]
+    assert result.stdout.splitlines()[0] == "-97.0 KiB and +409 objects from p.0001.heap to p.0002.heap"
     assert "(in-use, gone): cache()" in result.stdout and "(in-use, new): retry()" in result.stdout
     assert "| return memset(malloc(500000), 1, 500000);" in result.stdout

@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 from textual.pilot import Pilot
 
+from memtui.leaks.error_view import ErrorView
 from memtui.leaks.icicle_view import IcicleView
 from memtui.leaks.palette import Colouring
 from memtui.leaks.requests import CopyAsked, EditAsked, Refused, SuppressAsked
 from memtui.leaks.state import LeakPaneState
 from memtui.leaks.tree_view import TreeView
 from memtui.leaks.views import View
+from memtui_parsers.values import CheckerError, ErrorDetail, LeakKind, LeakReport
 from tests.fixtures.leak_app import LeakApp
-from tests.fixtures.leak_reports import large_report, sample_report
+from tests.fixtures.leak_reports import frame, large_report, sample_report
 from tests.tui.test_leaks_pane import NARROW, WIDE, app_of, current, leak_list, lines, press, said, settled, stack
 
 
@@ -259,3 +261,77 @@ async def test_an_empty_result_says_how_to_go_on_in_each_view() -> None:
         await press(app, pilot, "enter", "asterisk", "v", "v")
         assert "esc clears it" in boxes(app).render_line(1).text
         await press(app, pilot, "down", "enter")
+
+
+READ = CheckerError(
+    "InvalidRead",
+    "Invalid read of size 4",
+    (frame("use(int*)", "/srv/relay/src/server.cpp", 131),),
+    (
+        ErrorDetail("Address 0x4a4 is 4 bytes inside a block of size 40 free'd", (frame("drop(int*)", "/a.cpp", 3),)),
+        ErrorDetail("Block was alloc'd at", (frame("make()", "/srv/relay/src/server.cpp", 88),)),
+    ),
+    3,
+)
+JUMP = CheckerError("UninitCondition", "Conditional jump depends on uninitialised value(s)", (frame("main"),))
+
+
+def report_with_errors() -> LeakReport:
+    leaks = list(sample_report().leaks)
+    leaks[0] = replace(leaks[0], kind=LeakKind.STILL_REACHABLE)
+    leaks[1:] = [replace(leak, kind=LeakKind.DEFINITELY_LOST) for leak in leaks[1:4]] + [
+        replace(leaks[4], kind=LeakKind.POSSIBLY_LOST)
+    ]
+    report = sample_report(())
+    return replace(report, checker="memcheck", mode="memcheck", leaks=tuple(leaks), errors=(READ, JUMP))
+
+
+async def test_other_errors_are_a_row_of_their_own_and_a_view() -> None:
+    app = app_of(report_with_errors())
+    async with app.run_test(size=WIDE) as pilot:
+        await settled(app, pilot)
+        assert lines(leak_list(app))[1].startswith("  ◆ 2 other errors: Invalid read of size 4")
+        await press(app, pilot, "k", "enter")
+        assert app.pane.view is View.ERRORS and app.captions[-1] == "errors"
+        drawn = [app.query_one(ErrorView).render_line(y).text for y in range(3)]
+        assert drawn[1].split()[:6] == ["▶", "3", "Invalid", "read", "of", "size"] and "server.cpp:131" in drawn[1]
+        assert [line.strip() for line in lines(stack(app))[:8]] == [
+            "Invalid read of size 4, 3 times",
+            "",
+            "use(int*)  server.cpp:131",
+            "▶ 131 │ open_session(c);",
+            "Address 0x4a4 is 4 bytes inside a block of",
+            "size 40 free'd",
+            "drop(int*)  a.cpp:3",
+            "Block was alloc'd at",
+        ]
+        await press(app, pilot, "enter", "G", "e")
+        assert isinstance(app.asked[-1], EditAsked) and app.asked[-1].line == 88
+        await press(app, pilot, "y")
+        assert isinstance(app.asked[-1], CopyAsked) and "Block was alloc'd at" in app.asked[-1].text
+        await press(app, pilot, "escape", "slash", *"jump", "enter")
+        assert app.query_one(ErrorView).index == 1 and said(app, "#find-count") == "1 of 2 errors"
+        await press(app, pilot, "escape", "escape")
+        assert app.captions[-1] == "by stack · bytes▾"
+
+
+async def test_lost_comes_before_reachable_and_both_are_totalled() -> None:
+    app = app_of(report_with_errors())
+    async with app.run_test(size=(120, 20)) as pilot:
+        await settled(app, pilot)
+        drawn = lines(leak_list(app))
+        assert "KIND" in drawn[0] and "definite" in drawn[2] and "possible" in drawn[5]
+        assert "reachable" in drawn[6] and "open_session" in drawn[6]
+        assert "1.5 MiB lost in 583 objects, 41.2 MiB still reachable in 10 547" in said(app, "#leak-summary")
+        await press(app, pilot, "slash", *"kind:reach", "enter")
+        assert app.pane.arrangement is not None and app.pane.arrangement.record_count == 1
+
+
+async def test_errors_alone_are_no_empty_report() -> None:
+    app = app_of(replace(report_with_errors(), leaks=(), total_bytes=0, total_objects=0))
+    async with app.run_test(size=NARROW) as pilot:
+        await settled(app, pilot)
+        assert "No leaks were found." in "\n".join(lines(leak_list(app)))
+        await press(app, pilot, "enter", "enter")
+        assert stack(app).has_focus and app.pane.view is View.ERRORS
+        await press(app, pilot, "escape", "v", "v", "v", "v", "escape")

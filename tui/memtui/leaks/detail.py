@@ -20,6 +20,9 @@ from memtui.leaks.source import Sources
 from memtui.leaks.stack_lines import StackLine, Stop, first_stop, note_lines, stack_lines, stops_of
 from memtui_parsers.values import CheckerError, Frame
 
+# The parts of a source line that have a colour of their own.
+SYNTAX = ("keyword", "type", "string", "number", "comment", "directive")
+
 
 class StackView(ScrollView, can_focus=True):
     """One record's stack with a cursor over its frames, or the report's notes."""
@@ -44,6 +47,7 @@ class StackView(ScrollView, can_focus=True):
         "leak--rule",
         "leak--source",
         "leak--source-line",
+        *(f"leak--{part}{line}" for part in SYNTAX for line in ("", "-line")),
         "leak--source-mark",
         "leak--source-number",
         "leak--size",
@@ -66,6 +70,18 @@ class StackView(ScrollView, can_focus=True):
         & > .leak--rule { color: $faint; }
         & > .leak--source { color: $foreground; }
         & > .leak--source-line { color: $strong; text-style: bold; }
+        & > .leak--keyword { color: $key; }
+        & > .leak--keyword-line { color: $key; text-style: bold; }
+        & > .leak--type { color: $secondary; }
+        & > .leak--type-line { color: $secondary; text-style: bold; }
+        & > .leak--string { color: $good; }
+        & > .leak--string-line { color: $good; text-style: bold; }
+        & > .leak--number { color: $warn; }
+        & > .leak--number-line { color: $warn; text-style: bold; }
+        & > .leak--comment { color: $faint; }
+        & > .leak--comment-line { color: $faint; text-style: bold; }
+        & > .leak--directive { color: $mem-cached; }
+        & > .leak--directive-line { color: $mem-cached; text-style: bold; }
         & > .leak--source-mark { color: $bad; text-style: bold; }
         & > .leak--source-number { color: $faint; }
         & > .leak--size { color: $bad; }

@@ -162,7 +162,7 @@ class LeakPane(PaneKeys, Container):
     def ask(self, query: Query | None = None, view: View | None = None) -> None:
         """Have another query answered, or another view made; what is open in a tree stays open in the same one."""
         before = self._wish
-        record = self.picked().record if self._anchor is None else self._anchor
+        record = self._anchor if self._anchor is not None and self._anchor >= 0 else self.picked().record
         wish = Wish(query or before.query, view or before.view, record=record)
         if self.view is wish.view:
             wish = self._with_place(wish)
@@ -250,7 +250,9 @@ class LeakPane(PaneKeys, Container):
 
     def _show_list(self, arrangement: Arrangement) -> None:
         leak_list = self.query_one(LeakList)
-        hint = "" if len(arrangement) else arrangement.error or "No record passes the filter: esc clears it."
+        hint = arrangement.error or "No record passes the filter: esc clears it."
+        if not arrangement.table.names:
+            hint = "No leaks were found."
         leak_list.show(arrangement, self.lead(), self._position(arrangement, leak_list.position), hint)
 
     def _show_view(self, answer: Answer) -> None:

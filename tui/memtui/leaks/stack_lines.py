@@ -11,6 +11,7 @@ from memtui.leaks.look import Look
 from memtui.leaks.names import function_name, module_name, place, shorten
 from memtui.leaks.sections import Section
 from memtui.leaks.source import Sources
+from memtui.leaks.syntax import language_of, spans
 from memtui_parsers.clean_text import clean
 from memtui_parsers.values import Frame
 
@@ -147,6 +148,7 @@ def _source(frame: Frame, number: int, size: str, sources: Sources, look: Look, 
         return [StackLine((("   ", ""), (piece, "missing")), number) for piece in words]
     digits = max(4, len(str(excerpt.lines[-1][0])) + 1)
     indent = min((len(text) - len(text.lstrip()) for _, text in excerpt.lines if text.strip()), default=0)
+    language = language_of(frame.file)
     lines = []
     for line, text in excerpt.lines:
         here = line == frame.line
@@ -157,11 +159,17 @@ def _source(frame: Frame, number: int, size: str, sources: Sources, look: Look, 
         pieces: tuple[Piece, ...] = (
             (gutter, "source-mark" if here else "source-number"),
             (f" {look.rule} ", "source-mark" if here else "rule"),
-            (code, "source-line" if here else "source"),
+            *_coloured(code, language, here=here),
             (tail, "size"),
         )
         lines.append(StackLine(pieces, number))
     return lines
+
+
+def _coloured(code: str, language: str, *, here: bool) -> list[Piece]:
+    """A source line's words in their colours, bold where the leak is."""
+    ground = "source-line" if here else "source"
+    return [(text, f"{part}{'-line' if here else ''}" if part else ground) for text, part in spans(code, language)]
 
 
 def _wrapped(words: str, width: int, look: Look) -> list[str]:

@@ -24,6 +24,9 @@ BRIEF = {
     "draconian": ("at exit: everything that", "was not freed"),
     "as-is": ("at exit: what the HEAP_CHECK_", "variables ask for"),
     "local": ("only what the program's own", "checkers look at"),
+    "memcheck": ("at exit, by valgrind: lost,", "reachable, and other errors"),
+    "lsan": ("at exit, by LeakSanitizer:", "what no pointer reaches"),
+    "profile": ("what is in use, by stack:", "each minute, and on s"),
 }
 
 
