@@ -90,8 +90,10 @@ def columns(arrangement: Arrangement, width: int, *, beside_stack: bool = False)
     }
     if comparing and width < 96:
         wanted |= {"bar": 0, "average": 0}
-    for least in ("percent", "kind", "average", "bar", "objects", "location", "cumulative", "delta"):
-        wished = (comparing and least in _OF_ONE_REPORT) or (least == "kind" and not whole_kinds)
+    # Of several kinds, which one a leak is says more than its share drawn once more.
+    first = ("percent", "average", "bar", "kind") if mixed and beside_stack else ("percent", "kind", "average", "bar")
+    for least in (*first, "objects", "location", "cumulative", "delta"):
+        wished = (comparing and least in _OF_ONE_REPORT) or (least == "kind" and not whole_kinds and not beside_stack)
         if _function_width(width, wanted) < (_FUNCTION_WISHED if wished else _FUNCTION_LEAST):
             wanted[least] = 0
     return Columns(width=width, function=max(0, _function_width(width, wanted)), **wanted)
