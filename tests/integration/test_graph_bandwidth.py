@@ -4,7 +4,7 @@ import pytest
 
 from tests.fixtures.graph_traffic import bytes_a_second
 
-LIMIT = 1500
+LIMIT = 2000  # 700 to 1,300 on an idle machine; a busy one draws late, and more at once
 
 
 @pytest.mark.parametrize(
