@@ -44,6 +44,10 @@ class Picture:
 PICTURES = (
     Picture("demo", keys=("0",), live=False, demo=True),
     Picture("leaks", keys=("0",)),
+    Picture("heap", keys=("0", "2"), live=False, demo=True),
+    Picture("compare", keys=("0", "1", "d", "enter"), live=False, demo=True),
+    Picture("callers", keys=("0", "1", "v", "enter"), live=False, demo=True),
+    Picture("icicle", keys=("0", "1", "v", "v", "v"), live=False, demo=True),
     Picture("relaunch", keys=("0", "minus", "minus", "m", "3", "enter")),
     Picture("check-picker", keys=("0", "m", "d")),
     Picture("why", keys=("0", "w")),
@@ -62,7 +66,7 @@ async def draw(picture: Picture, folder: Path) -> str:
 
         def ready() -> bool:
             panes = list(app.query(LeakPane))
-            named = any("open_session" in line.sentence for line in app.verdicts)
+            named = any(word in line.sentence for line in app.verdicts for word in ("open_session", "server.cpp"))
             return bool(panes) and panes[0].arrangement is not None and app.focused is not None and named
 
         await eventually(pilot, ready, "the first screen")

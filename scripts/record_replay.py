@@ -1,6 +1,7 @@
 """Records tui/memtui/demo/replay.db: the bundled server, launched and relaunched by a real recorder, as `memtui demo` shows it.
 
-Run 1 at rate 1 keeps what its bursts freed; run 2 at 7.5 gives it back. Both are checked (draconian) and stopped by SIGTERM.
+Run 1 at rate 1 keeps what its bursts freed; run 2 at 7.5 gives it back. Both are checked (draconian): run 2 is asked to release
+what it keeps and is checked twice while it runs, and both end with a report.
 What tells of the machine it was made on (host, paths of its user) is left out of the file.
 """
 
@@ -38,7 +39,11 @@ def main() -> int:
         ask(control, "watch")
         time.sleep(RUN_1_S)
         ask(control, "relaunch", mode="draconian", release_rate=7.5)
-        time.sleep(RUN_2_S)
+        time.sleep(RUN_2_S / 2)
+        ask(control, "release")
+        for _ in range(2):
+            time.sleep(RUN_2_S / 4)
+            ask(control, "check")
         ask(control, "stop")
         wait_settled(folder, run=2)
         control.close()

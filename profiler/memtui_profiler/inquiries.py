@@ -27,6 +27,8 @@ from memtui_profiler.words import size_words
 T = TypeVar("T")
 
 INTERVAL_S = 1.0
+SHORTEST_S = 0.1
+MOVED_BYTES, MOVED_SHARE = 8 << 20, 0.03
 DETAIL_INTERVAL_S = 5.0
 COST_SHARE = 0.01
 RETRY_S = 10.0
@@ -90,6 +92,9 @@ class Inquiries:
         self._next_s = 0.0
         self._next_detail_s = 0.0
         self._interval_s = INTERVAL_S
+        self._shortest_s = SHORTEST_S
+        self._soonest_s = 0.0
+        self._rss_bytes = 0
         self._state: tuple[str, str] = ("", "")
         self._newest: AllocatorSample | None = None
         self._rate: float | None = None
@@ -106,10 +111,14 @@ class Inquiries:
 
     # Figures, about once a second
 
-    def tick(self) -> None:
-        """Ask for figures when they are due."""
+    def tick(self, rss_bytes: int) -> None:
+        """Ask for figures when they are due; sooner when RSS has moved, for the parts of a burst are not those of before."""
         now_s = self._recording.now_s()
-        if self._off or now_s < self._next_s or not self._asker.idle:
+        if (
+            self._off
+            or not self._asker.idle
+            or now_s < (self._soonest_s if self._has_moved(rss_bytes) else self._next_s)
+        ):
             return
         if not self.wanted and _has_one_thread(self.pid):
             self._stand(WAITING, None)
@@ -117,7 +126,13 @@ class Inquiries:
             return
         detail = now_s >= self._next_detail_s
         self._next_s = now_s + self._interval_s
+        self._soonest_s, self._rss_bytes = now_s + self._shortest_s, rss_bytes
         self._asker.submit(lambda conversation: ask_figures(conversation, detail=detail), self._figures_came)
+
+    def _has_moved(self, rss_bytes: int) -> bool:
+        """Since the figures were asked for last; only where the process answers."""
+        moved = abs(rss_bytes - self._rss_bytes) > max(MOVED_BYTES, MOVED_SHARE * self._rss_bytes)
+        return moved and self._newest is not None and self._state[0] == READY
 
     def split(self, now_s: float) -> tuple[int | None, int | None]:
         """In use and kept, in bytes, for a sample of ``now_s``; None twice when the process was not asked lately."""
@@ -132,6 +147,7 @@ class Inquiries:
             self._failed(answer)
             return
         self._interval_s = max(INTERVAL_S, answer.cost_s / COST_SHARE)
+        self._shortest_s = max(SHORTEST_S, answer.cost_s / COST_SHARE)
         self._record(answer)
         self._stand(READY, None)
 

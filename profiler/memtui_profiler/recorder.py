@@ -399,7 +399,7 @@ class Recorder:
             self.rows.add(sample._replace(in_use_bytes=in_use, kept_bytes=kept))
         asked_from_s = run.started_s if run.attached else run.started_s + ASK_AFTER_S
         if run.stopping is None and now_s >= asked_from_s and (inquiries := self.asking()) is not None:
-            inquiries.tick()
+            inquiries.tick(sample.rss_bytes if sample is not None else 0)
         new = run.last_limit
         if new is not None and (limit is None or (new.source, new.limit_bytes) != (limit.source, limit.limit_bytes)):
             self.rows.add(MemoryLimit(at_s=now_s, run=run.number, source=new.source, limit_bytes=new.limit_bytes))

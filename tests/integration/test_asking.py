@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from collections.abc import Iterator
@@ -104,6 +105,24 @@ def test_the_page_heap_is_what_the_program_freed(tmp_path: Path) -> None:
             "samples carry the split",
         )
         assert row.in_use_bytes is not None and row.in_use_bytes + (row.kept_bytes or 0) < row.rss_bytes + 8 * MIB
+
+
+def test_a_burst_is_asked_about_while_it_lasts(tmp_path: Path) -> None:
+    """The parts of RSS a second ago say nothing of what is being allocated now."""
+    with serving(tmp_path) as (live, client):
+        asked(live)
+        before = len(live.reader.rows(AllocatorSample))
+        for _ in range(8):
+            client.ask("burst 400 512")
+        rows = until(lambda: live.reader.rows(AllocatorSample)[before:] or None, "it was asked")
+        until(
+            lambda: any(
+                later.at_s - sooner.at_s < 0.9
+                for sooner, later in itertools.pairwise(live.reader.rows(AllocatorSample)[before:])
+            ),
+            "sooner than each second",
+        )
+        assert all(row.cost_s < 1 for row in rows)
 
 
 def _with_free(live: Live, least_bytes: int) -> AllocatorSample | None:
