@@ -111,8 +111,9 @@ def test_a_launched_program_that_is_built_anew_while_it_runs_is_named_at_its_exi
 def in_namespaces(program: Path) -> Iterator[int]:
     """The server with a /tmp, a /proc and pids of its own, as in a container; its pid as we see it. Its socket is /tmp/s."""
     script = (
-        f"mount -t tmpfs tmpfs /tmp && mkdir /tmp/own /tmp/dumps && cp {program} /tmp/own/server && cd / && "
-        "exec /tmp/own/server /tmp/s"
+        # Opened first: it may lie below the /tmp that is hidden then.
+        f"exec 3<'{program}' && mount -t tmpfs tmpfs /tmp && mkdir /tmp/own /tmp/dumps && "
+        "cat <&3 >/tmp/own/server && chmod +x /tmp/own/server && cd / && exec /tmp/own/server /tmp/s 3<&-"
     )
     environment = {**CHECKED, "HEAP_CHECK_DUMP_DIRECTORY": "/tmp/dumps"}
     command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script]
