@@ -34,9 +34,11 @@ def is_library_frame(frame: Frame) -> bool:
     """
     if frame.module is not None and is_runtime_module(frame.module.path):
         return True
-    if frame.function is not None:
-        return frame.function in _START_CODE or _is_standard(frame.function[:NAME_LIMIT])
-    return frame.file is not None and _STANDARD_FILE.search(frame.file[-NAME_LIMIT:]) is not None
+    in_header = frame.file is not None and _STANDARD_FILE.search(frame.file[-NAME_LIMIT:]) is not None
+    if frame.function is None:
+        return in_header
+    # An inlined call often has its bare name alone, ``allocate``; its line is of its own code.
+    return (frame.inlined and in_header) or frame.function in _START_CODE or _is_standard(frame.function[:NAME_LIMIT])
 
 
 def _is_standard(name: str) -> bool:
