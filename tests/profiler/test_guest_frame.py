@@ -16,6 +16,7 @@ from memtui_profiler.guest.signal_frame import (
     RIP_AT,
     RSP_AT,
     Frame,
+    holds_frame,
     plain_frame,
     restoring_frame,
     resumed,
@@ -119,6 +120,18 @@ def test_a_plain_frame_has_no_vector_state() -> None:
     frame = plain_frame(registers_of({"rsp": 1, "rip": 2}), 3, RESTORER, TOP)
     assert (frame.address, part(frame.data, "fpstate"), part(frame.data, "uc_sigmask")) == (TOP, 0, 3)
     assert (layout()["rsp"][0], layout()["rip"][0]) == (RSP_AT, RIP_AT)
+
+
+def test_a_frame_on_a_stack_is_known_from_what_sigaction_leaves_there() -> None:
+    frame = restoring_frame(registers_of({"cs": 0x33}), area(832, (X87, SSE, AVX), (X87,)), 0, RESTORER, TOP)
+    assert holds_frame(b"\0" * 80 + frame.data, RESTORER)
+    assert not holds_frame(b"\0" * 80 + frame.data, RESTORER + 1)
+    assert not holds_frame(b"\0" * 84 + frame.data, RESTORER), "stacks are aligned"
+    assert not holds_frame(frame.data[:200], RESTORER)
+    # struct kernel_sigaction: handler, flags, restorer, mask.
+    left = struct.pack("<4Q", 0x5000, 0x04000004, RESTORER, 0) + b"\0" * 1000
+    assert not holds_frame(left, RESTORER)
+    assert holds_frame(left + frame.data, RESTORER)
 
 
 @pytest.mark.parametrize(

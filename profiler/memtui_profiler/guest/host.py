@@ -14,7 +14,7 @@ from memtui_parsers.values import Mapping
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.ptrace import Registers
-from memtui_profiler.guest.signal_frame import RED_ZONE_BYTES
+from memtui_profiler.guest.signal_frame import CODE_SEGMENT_64, RED_ZONE_BYTES, holds_frame
 from memtui_profiler.guest.thread_stack import thread_stack
 from memtui_profiler.guest.threads import Sleep, sleep_of, status_of, thread_ids
 from memtui_profiler.process_image import mapping_at, mappings_of
@@ -75,7 +75,6 @@ _MARK = struct.Struct("<8sQ")
 _MAGIC = b"memtui\x02\0"
 _HANDLER_SEARCH_BYTES = 8 << 20
 _SYSCALL = b"\x0f\x05"
-_CODE_SEGMENT_64 = 0x33
 _STRICT = 1
 
 
@@ -190,7 +189,7 @@ def _is_plain(sleep: Sleep, end: int, memory: ProcessMemory, restorer: int) -> b
         held = memory.read(sleep.stack, min(end - sleep.stack, _HANDLER_SEARCH_BYTES) & ~7)
     except UserError:
         return False
-    return struct.pack("<Q", restorer) not in held
+    return not holds_frame(held, restorer)
 
 
 def _unused_below(pointer: int, low: int, memory: ProcessMemory) -> int | None:
@@ -216,6 +215,6 @@ def _unused_below(pointer: int, low: int, memory: ProcessMemory) -> int | None:
 
 def is_on_its_own_stack(host: Host, registers: Registers) -> bool:
     """With its registers known: 64-bit code, and still the stack and the descriptor that were found."""
-    if registers.get("cs") != _CODE_SEGMENT_64 or registers.get("rsp") != host.sleep.stack:
+    if registers.get("cs") != CODE_SEGMENT_64 or registers.get("rsp") != host.sleep.stack:
         return False
     return host.thread_pointer in (0, registers.get("fs_base"))

@@ -28,7 +28,8 @@ _LEAST_XSTATE_BYTES = 576
 _FRAME_BYTES = 1024
 RED_ZONE_BYTES = 128
 # From a frame's address: 8 bytes, then 40 of struct ucontext, then struct sigcontext.
-RSP_AT, RIP_AT = 8 + 40 + 15 * 8, 8 + 40 + 16 * 8
+RSP_AT, RIP_AT, _CS_AT, _FPSTATE_AT = (8 + 40 + word * 8 for word in (15, 16, 18, 23))
+CODE_SEGMENT_64 = 0x33
 
 # What a system call returns inside the kernel when a signal, or a tracer, woke it (linux/errno.h).
 _RESTARTED = frozenset({-512, -513, -514, -516})
@@ -76,6 +77,22 @@ def restoring_frame(registers: Registers, vector_state: bytes, mask: int, restor
 def plain_frame(registers: Registers, mask: int, restorer: int, address: int) -> Frame:
     """The frame at ``address`` that restores ``registers``, with the vector state that a thread begins with."""
     return Frame(address, struct.pack("<Q", restorer) + _context(registers, 0, mask))
+
+
+def holds_frame(stack: bytes, restorer: int) -> bool:
+    """Whether a signal frame lies on this part of a stack: a handler is at work, or left it there.
+
+    The restorer's address alone is found after each sigaction(2), too.
+    """
+    wanted, at = struct.pack("<Q", restorer), -1
+    while (at := stack.find(wanted, at + 1)) >= 0:
+        if at % 8 or at + _FPSTATE_AT + 8 > len(stack):
+            continue
+        flags, link = struct.unpack_from("<QQ", stack, at + 8)
+        (code_segment,) = struct.unpack_from("<H", stack, at + _CS_AT)
+        if flags <= _UC_FLAGS and link == 0 and code_segment == CODE_SEGMENT_64:
+            return True
+    return False
 
 
 def _context(registers: Registers, fp_at: int, mask: int) -> bytes:
