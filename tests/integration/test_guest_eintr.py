@@ -96,4 +96,5 @@ def test_the_call_returns_the_same(runs: Runs, kind: str) -> None:
     alone, visited = runs.alone[kind], runs.visited[kind]
     assert (visited.result, visited.error) == (alone.result, alone.error)
     if kind in TIMED:
-        assert visited.took_s >= TIMEOUT_MS / 1000 - 0.001  # clock_nanosleep and the call's own timer round differently
+        # Never cut short; where the wall clock is slewed, the two clocks differ by so much.
+        assert visited.took_s >= TIMEOUT_MS / 1000 - 0.01
