@@ -79,10 +79,10 @@ def test_the_host_of_a_server() -> None:
 
 
 def test_the_stack_of_each_thread_is_told_as_pthread_has_it() -> None:
-    """A default one, one without a guard, one with a large guard, and one in the middle of a mapping of the program's own."""
+    """A default one, one without a guard, one with a large guard, and two inside of mappings of the program's own."""
     with running([build("stacks")], ready="") as target:
         memory = ProcessMemory(target.pid)
-        for _ in range(4):
+        for _ in range(5):
             tid, low, size, guard, pointer = (int(word, 16) for word in target.answer().split())
             target.falls_asleep()
             found = None

@@ -19,7 +19,7 @@ from memtui_profiler.guest.owner import is_somebody_else
 from memtui_profiler.guest.parking import PAUSE, SCRATCH_BYTES, Parking, read_record, write_record
 from memtui_profiler.guest.ptrace import Fault, Registers, ThreadGoneError, ThreadStoppedError, Tracee, no_fault
 from memtui_profiler.guest.thread_stack import ThreadStack, runs, thread_stack
-from memtui_profiler.guest.threads import Sleep, sleep_of, status_of, thread_ids
+from memtui_profiler.guest.threads import Sleep, sleep_of, state_of, thread_ids
 from memtui_profiler.process_image import mapping_at, mappings_of
 
 NAME = "memtui"
@@ -29,7 +29,8 @@ PR_SET_NAME = 15
 _SETTLES_WITHIN_S = 2.0
 _LEAVES_WITHIN_S = 2.0
 _NAMED_WITHIN_S = 5.0
-_POLL_S = 0.0002
+_ENDED = ("", "Z", "X")
+_POLL_S = 0.00005
 _POLL_SLOWEST_S = 0.01
 
 
@@ -183,19 +184,16 @@ class GuestThread:
         return os.path.exists(f"/proc/{self.pid}/task/{self.tid}")
 
     def _refuse_if_gone(self) -> None:
-        status = status_of(self.pid, self.tid)
-        if status is None or status.state in "ZX":
+        if state_of(self.pid, self.tid) in _ENDED:
             raise _gone(self.pid)
 
     def _refuse_unless_there(self) -> None:
-        status, main = status_of(self.pid, self.tid), status_of(self.pid, self.pid)
-        if status is None or status.state in "ZX" or main is None:
-            raise _gone(self.pid)
-        if main.state == "Z":
+        self._refuse_if_gone()
+        if state_of(self.pid, self.pid) == "Z":
             # Its main thread has left by pthread_exit(): the process ends with its last thread, which must not be ours.
             self.leave()
             raise _gone(self.pid)
-        if status.state == "T":
+        if state_of(self.pid, self.tid) == "T":
             raise _stopped(self.pid)
 
 

@@ -21,7 +21,6 @@ _DESCRIPTOR_BYTES = 3 << 10
 _MOST_ABOVE_BYTES = 16 << 10
 _SIZE_LIMIT_BYTES = 1 << 40  # no pointer passes for a size
 _SEARCHED_BYTES = 2 << 20
-_CHUNK_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,10 @@ def thread_stack(pointer: int, end: int, memory: ProcessMemory) -> ThreadStack |
 
     None: it is not on the stack that it was made with, or not of glibc's making.
     """
-    try:
-        at = _thread_pointer(pointer, end, memory)
-        if at is None:
-            return None
-        words = _words(memory.read(at, min(_DESCRIPTOR_BYTES, end - at) & ~7))
-    except UserError:
+    at = _thread_pointer(pointer, end, memory)
+    if at is None:
         return None
+    words = _words_at(at, min(end, at + _DESCRIPTOR_BYTES), memory)
     for block, size, guard in zip(words, words[1:], words[2:], strict=False):
         high = block + size
         if block < pointer < at < high <= at + _MOST_ABOVE_BYTES and guard < size < _SIZE_LIMIT_BYTES:
@@ -55,11 +51,8 @@ def thread_stack(pointer: int, end: int, memory: ProcessMemory) -> ThreadStack |
 
 def runs(function: int, stack: ThreadStack, memory: ProcessMemory) -> bool:
     """Whether the thread was made to run ``function``: its descriptor has it as the start routine."""
-    size = min(_DESCRIPTOR_BYTES, stack.high - stack.thread_pointer) & ~7
-    try:
-        return function in _words(memory.read(stack.thread_pointer, size))
-    except UserError:
-        return False
+    end = min(stack.high, stack.thread_pointer + _DESCRIPTOR_BYTES)
+    return function in _words_at(stack.thread_pointer, end, memory)
 
 
 def _thread_pointer(pointer: int, end: int, memory: ProcessMemory) -> int | None:
@@ -67,17 +60,29 @@ def _thread_pointer(pointer: int, end: int, memory: ProcessMemory) -> int | None
     at = pointer & -_ALIGNMENT_BYTES
     limit = min(end, pointer + _SEARCHED_BYTES)
     while at < limit:
-        size = min(_CHUNK_BYTES, limit - at) & -_ALIGNMENT_BYTES
-        if size == 0:
+        words = _words_at(at, min(limit, _next_page(at)), memory)
+        if not words:
             return None
-        words = _words(memory.read(at, size))
-        for index in range(0, len(words), _ALIGNMENT_BYTES // 8):
+        for index in range(0, len(words) - _SELF_AT // 8, _ALIGNMENT_BYTES // 8):
             here = at + 8 * index
             if words[index] == words[index + _SELF_AT // 8] == here:
                 return here
-        at += size
+        at = _next_page(at)
     return None
 
 
-def _words(data: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(data) // 8}Q", data)
+def _words_at(at: int, end: int, memory: ProcessMemory) -> tuple[int, ...]:
+    """What is there up to ``end``, or to the first page that cannot be read: glibc 2.42 has guards inside of mappings."""
+    words: list[int] = []
+    while at + 8 <= end:
+        size = (min(end, _next_page(at)) - at) & ~7
+        try:
+            words += struct.unpack(f"<{size // 8}Q", memory.read(at, size))
+        except UserError:
+            break
+        at += size
+    return tuple(words)
+
+
+def _next_page(address: int) -> int:
+    return (address & -_PAGE_BYTES) + _PAGE_BYTES

@@ -84,6 +84,15 @@ def status_of(pid: int, tid: int) -> ThreadStatus | None:
         return None
 
 
+def state_of(pid: int, tid: int) -> str:
+    """The letter of proc_pid_stat(5), which is read faster than all of status_of(); '' when the thread is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{tid}/stat", "rb", buffering=0) as stream:
+            return stream.read(4096).rpartition(b")")[2][1:2].decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
 def status_path(pid: int, tid: int) -> str:
     return f"/proc/{pid}/task/{tid}/status"
 
