@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -71,10 +71,8 @@ def visit(target: Target, kind: str) -> None:
     assert sleep_of(target.pid, target.pid) == call
 
 
-@pytest.fixture(scope="module")
-def runs() -> Iterator[Runs]:
+def all_runs(program: Path) -> Runs:
     """All at once: most of the time goes by in waits."""
-    program = build("waits")
     with contextlib.ExitStack() as stack:
 
         def started(kind: str) -> Target:
@@ -85,10 +83,15 @@ def runs() -> Iterator[Runs]:
         for kind in KINDS:
             visited[kind] = started(kind)
             visit(visited[kind], kind)
-        yield Runs(
+        return Runs(
             {kind: end_of(target, kind) for kind, target in alone.items()},
             {kind: end_of(target, kind) for kind, target in visited.items()},
         )
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return all_runs(build("waits"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

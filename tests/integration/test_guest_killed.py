@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 
 import pytest
@@ -124,25 +125,36 @@ def test_killed_after_each_step(how: str) -> None:
 
 def ask_for_ever(pid: int) -> None:
     while True:
-        with guest_in(pid) as arrival:
-            address = ProcessImage(pid).address_of("MallocExtension_GetStats")
-            assert address is not None
-            for _ in range(20):
-                arrival.guest.call(address, arrival.guest.scratch, arrival.guest.scratch_bytes, timeout_s=20)
+        guest = arrive_in(pid).guest
+        address = ProcessImage(pid).address_of("MallocExtension_GetStats")
+        assert address is not None
+        for _ in range(20):
+            guest.call(address, guest.scratch, guest.scratch_bytes, timeout_s=20)
+        guest.leave()
+
+
+def killed_at(moments: int) -> Iterator[Callable[[Target], None]]:
+    """So many ways to have an asker killed while it asks a target."""
+    lives = random.Random(3)
+    for _ in range(moments):
+        yield partial(killed_after, life_s=lives.uniform(0, LONGEST_LIFE_S))
+
+
+def killed_after(target: Target, life_s: float) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            ask_for_ever(target.pid)
+        finally:
+            os.abort()
+    time.sleep(life_s)
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def test_killed_at_random_moments() -> None:
-    moments = random.Random(3)
     with server("epoll", 4, preload=TCMALLOC) as target:
         masks = masks_at_first(target)
-        for _ in range(RANDOM_MOMENTS):
-            child = os.fork()
-            if child == 0:
-                try:
-                    ask_for_ever(target.pid)
-                finally:
-                    os.abort()
-            time.sleep(moments.uniform(0, LONGEST_LIFE_S))
-            os.kill(child, signal.SIGKILL)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        for kill in killed_at(RANDOM_MOMENTS):
+            kill(target)
             lives_on(target, masks)
