@@ -28,6 +28,7 @@ libjemalloc2             /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2 /
 liblsan0                 /usr/lib/*/liblsan.so.0 /usr/lib/liblsan.so.0 /usr/lib64/liblsan.so.0
 llvm                     llvm-symbolizer
 memcached                memcached
+musl-tools               musl-gcc
 ncurses-term             /usr/share/terminfo/t/tmux-256color /lib/terminfo/t/tmux-256color
 shellcheck               shellcheck
 procps                   pgrep
