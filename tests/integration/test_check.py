@@ -328,3 +328,10 @@ def test_a_hostile_name_is_checked_like_any_other(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in result.stdout.splitlines())
     document = json.loads(run_memtui(tmp_path, [*words[:1], "--format", "json", *words[1:]]).stdout)
     assert document["target"]["argv"] == ["./p?\x1b[31m\nx", "?"], "JSON has no bytes that are not UTF-8"
+
+
+def test_a_reader_that_goes_away_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    process = start_memtui(tmp_path, ["check", "--check", "draconian", "--format", "json", str(build("basic").path)])
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1

@@ -45,10 +45,13 @@ def print_checked(
     report: LeakReport, report_format: str, reader: SessionReader | None, *, ascii: bool | None = None
 ) -> None:
     """The report alone on stdout; as text a check that did not run is for stderr to tell."""
-    if report_format == "json":
-        from memtui_parsers.report_json import to_json
+    try:
+        if report_format == "json":
+            from memtui_parsers.report_json import to_json
 
-        sys.stdout.buffer.write(to_json(report, __version__).encode())  # JSON is UTF-8 in every locale
-    elif report.status is not ReportStatus.NOT_RUN:
-        write_report(report, reader, ascii=ascii)
-    sys.stdout.flush()
+            sys.stdout.buffer.write(to_json(report, __version__).encode())  # JSON is UTF-8 in every locale
+        elif report.status is not ReportStatus.NOT_RUN:
+            write_report(report, reader, ascii=ascii)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        terminal.give_up_stdout()  # the exit code still says what was found
