@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from memtui_profiler.guest.hijack import NotNowError, make_guest
+from memtui_profiler.guest.host import choose_host
+from memtui_profiler.guest.libc import find_libc
+from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.threads import sleep_of
-from tests.fixtures.guest import Target, build, guest_in, refusal_of, running
+from memtui_profiler.process_image import ProcessImage
+from tests.fixtures.guest import Target, build, guest_in, refusal_of, running, server
 
 VISITS = 3
 TIMEOUT_MS = 2500
@@ -101,3 +107,31 @@ def test_the_call_returns_the_same(runs: Runs, kind: str) -> None:
     if kind in TIMED:
         # Never cut short; where the wall clock is slewed, the two clocks differ by so much.
         assert visited.took_s >= TIMEOUT_MS / 1000 - 0.01
+
+
+def test_a_thread_that_turns_out_to_be_no_host_is_let_go_of_as_if_nobody_had_come() -> None:
+    """Even from epoll_wait, which the kernel does not make again by itself."""
+    with server("epoll") as target:
+        memory = ProcessMemory(target.pid)
+        libc = find_libc(ProcessImage(target.pid))
+        for _ in range(20):
+            host = choose_host(target.pid, memory, libc.restorer)
+            elsewhere = replace(host, sleep=replace(host.sleep, pc=host.sleep.pc + 1))
+            with pytest.raises(NotNowError, match="no longer sleeps where it did"):
+                make_guest(target.pid, elsewhere, libc, memory)
+            without_room = replace(host, top=host.stack[0] - (1 << 40))
+            with pytest.raises(NotNowError, match="no room on its stack"):
+                make_guest(target.pid, without_room, libc, memory)
+        memory.close()
+        assert target.ask("interruptions") == "0"
+        assert target.serves()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="filters are read by root only, here too")
+def test_filters_are_read_without_an_interruption() -> None:
+    with server("epoll") as target:
+        assert target.ask("filter 2") == "done"
+        for _ in range(10):
+            with guest_in(target.pid):
+                assert target.serves()
+        assert target.ask("interruptions") == "0"

@@ -20,7 +20,8 @@ from memtui_profiler.errors import UserError
 from memtui_profiler.guest.arrival import arrive
 from memtui_profiler.guest.guest import GuestBusyError, GuestGoneError, GuestThread
 from memtui_profiler.guest.memory import ProcessMemory
-from memtui_profiler.guest.threads import name_of, thread_ids
+from memtui_profiler.guest.parking import PAUSE
+from memtui_profiler.guest.threads import name_of, sleep_of, thread_ids
 from memtui_profiler.process_image import ProcessImage
 from tests.fixtures.call_server import library
 from tests.fixtures.guest import (
@@ -29,7 +30,9 @@ from tests.fixtures.guest import (
     arrive_in,
     as_user,
     build,
+    die_in_a_child,
     guest_in,
+    kill_self,
     refusal_of,
     running,
     server,
@@ -145,6 +148,58 @@ def test_it_leaves_from_a_call_when_that_comes_back() -> None:
         assert not is_gone(guest)
         until(lambda: is_gone(guest), "it has left")
         assert thread_ids(target.pid) == before
+        assert target.serves()
+
+
+@pytest.mark.parametrize("last", range(4))
+def test_an_asker_that_dies_while_it_lets_go_of_a_call_leaves_a_guest_that_can_be_had(last: int) -> None:
+    """It is killed after each of the writes that lay the way home."""
+
+    class Dying(ProcessMemory):
+        writes = 0
+
+        def write(self, address: int, data: bytes) -> None:
+            if self.writes == last:
+                kill_self()
+            self.writes += 1
+            super().write(address, data)
+
+    def begin_and_leave() -> None:
+        memory = ProcessMemory(target.pid)
+        guest = arrive(target.pid, ProcessImage(target.pid), memory).guest
+        guest.begin(sleeps(target.pid), CALL_S)
+        guest.memory = Dying(target.pid)
+        guest.leave()
+
+    with server() as target:
+        before = thread_ids(target.pid)
+        assert die_in_a_child(begin_and_leave) == (signal.SIGKILL if last < 3 else None)
+        until(lambda: is_idle(target.pid, before), "the call has come back")
+        with guest_in(target.pid) as arrival:
+            arrival.guest.call(arrival.guest.libc.prctl, 0, timeout_s=20)
+        assert thread_ids(target.pid) == before
+        assert target.serves()
+
+
+def is_idle(pid: int, threads: list[int]) -> bool:
+    """Whether each thread but these has ended or is parked."""
+    others = [sleep_of(pid, tid) for tid in thread_ids(pid) if tid not in threads]
+    return all(sleep is not None and sleep.number == PAUSE for sleep in others)
+
+
+@pytest.mark.parametrize("how", ["epoll", "thread"])
+@pytest.mark.parametrize("local_bytes", [100_000, 5_000_000])
+def test_thread_local_variables_have_room_on_the_guests_stack(local_bytes: int, how: str) -> None:
+    program = build("server", f"-DLOCAL_BYTES={local_bytes}")
+    with running([program, how, "2"], preload=TCMALLOC) as target:
+        assert asks_tcmalloc(target.pid) > 0
+        assert target.serves()
+
+
+def test_thread_local_variables_that_take_too_much_of_a_stack() -> None:
+    with running([build("server", "-DLOCAL_BYTES=50000000"), "read"]) as target:
+        refusal = refusal_of(target.pid)
+        assert refusal.why == "its thread-local variables take 47 MiB of each thread's stack"
         assert target.serves()
 
 

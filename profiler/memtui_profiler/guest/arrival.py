@@ -18,6 +18,7 @@ from memtui_profiler.guest.libc import Libc, find_libc
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.ptrace import Fault, ThreadGoneError, ThreadStoppedError, Tracee, no_fault
 from memtui_profiler.guest.seccomp import Instruction, forbidden_call
+from memtui_profiler.guest.thread_stack import MOST_LOCAL_BYTES
 from memtui_profiler.guest.threads import name_of, parent_of, sleep_of, status_of, thread_ids
 from memtui_profiler.process_image import ProcessImage
 
@@ -64,14 +65,17 @@ def _arrive(pid: int, image: ProcessImage, memory: ProcessMemory, *, force: bool
         left_behind[0].introduce()
         return Arrival(left_behind[0])
     before = frozenset(thread_ids(pid))
-    stack_bytes = STACK_BYTES + _thread_local_bytes(image)
+    local_bytes = _thread_local_bytes(image)
+    if local_bytes > MOST_LOCAL_BYTES:
+        why = f"its thread-local variables take {local_bytes >> 20} MiB of each thread's stack"
+        raise UserError(_WHAT, why, "its figures outside stay: RSS, files, threads")
     deadline = time.monotonic() + PATIENCE_S
     while True:
         host = choose_host(pid, memory, libc.restorer)
         try:
             if host.seccomp and not force:
                 _refuse_filters(pid, host)
-            hijacked = make_guest(pid, host, libc, memory, fault, stack_bytes=stack_bytes)
+            hijacked = make_guest(pid, host, libc, memory, fault, stack_bytes=STACK_BYTES + local_bytes)
         except NotNowError as error:
             if time.monotonic() > deadline:
                 why = f"no thread of it stays asleep long enough to be asked ({error})"

@@ -15,12 +15,15 @@ from memtui_profiler.guest.memory import ProcessMemory
 _PAGE_BYTES = 4096
 # A thread pointer is aligned so (TCB_ALIGNMENT); the words that point to itself are tcb and self of tcbhead_t.
 _ALIGNMENT_BYTES = 64
+_WORDS_APART = _ALIGNMENT_BYTES // 8
 _SELF_AT = 16
 _DESCRIPTOR_BYTES = 3 << 10
 # Above the thread pointer lie the descriptor and what thread-local storage is aligned by.
 _MOST_ABOVE_BYTES = 16 << 10
 _SIZE_LIMIT_BYTES = 1 << 40  # no pointer passes for a size
-_SEARCHED_BYTES = 2 << 20
+# Between a stack pointer and the descriptor lie the frames and the thread-local variables.
+_SEARCHED_BYTES = 16 << 20
+MOST_LOCAL_BYTES = 12 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,18 @@ def runs(function: int, stack: ThreadStack, memory: ProcessMemory) -> bool:
 def _thread_pointer(pointer: int, end: int, memory: ProcessMemory) -> int | None:
     """The first descriptor above the stack pointer."""
     at = pointer & -_ALIGNMENT_BYTES
-    limit = min(end, pointer + _SEARCHED_BYTES)
+    limit = min(end, pointer + _SEARCHED_BYTES) & -_ALIGNMENT_BYTES
     while at < limit:
-        words = _words_at(at, min(limit, _next_page(at)), memory)
+        next_page = min(limit, _next_page(at))
+        words = _words_at(at, next_page, memory)[::_WORDS_APART]
+        for here in (
+            here for here, word in zip(range(at, next_page, _ALIGNMENT_BYTES), words, strict=False) if here == word
+        ):
+            if _words_at(here + _SELF_AT, here + _SELF_AT + 8, memory) == (here,):
+                return here
         if not words:
             return None
-        for index in range(0, len(words) - _SELF_AT // 8, _ALIGNMENT_BYTES // 8):
-            here = at + 8 * index
-            if words[index] == words[index + _SELF_AT // 8] == here:
-                return here
-        at = _next_page(at)
+        at = next_page
     return None
 
 
