@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from memtui_profiler.session.rows import GuestRow
-from tests.fixtures.attached import attached, newest_figures, thread_names
+from tests.fixtures.attached import attached, figures_of_now, newest_figures, thread_names
 from tests.fixtures.servers import memcached, python_pool, redis, under_load
 
 MIB = 1 << 20
@@ -18,8 +18,7 @@ def test_redis_holds_what_it_says(tmp_path: Path) -> None:
     with redis(tmp_path) as server, attached(tmp_path, server.pid) as live:
         server.store(0, 100_000, 1000)
         with under_load(server.touch):
-            before = newest_figures(live)
-            sample = newest_figures(live, after=before)
+            sample = figures_of_now(live)
         assert sample.allocator == "tcmalloc"
         assert server.used_memory_bytes() > 100 * MIB
         assert sample.in_use_bytes == pytest.approx(server.used_memory_bytes(), rel=0.05)
@@ -36,11 +35,11 @@ def test_memcached_grows_by_what_is_stored(tmp_path: Path) -> None:
             int(value) for name, value in server.figures(b"slabs").items() if name.endswith(b":chunk_size")
         ]
         size_bytes = 4000 + chunk_bytes - int(server.figures()[b"bytes"])
-        before = newest_figures(live)
+        before = figures_of_now(live)
         count = 25_000
         server.store(1, count, size_bytes)
         with under_load(server.touch):
-            after = newest_figures(live, after=newest_figures(live, after=before))
+            after = figures_of_now(live)
         assert int(server.figures()[b"curr_items"]) == count + 1, "none was thrown out"
         assert after.in_use_bytes - before.in_use_bytes == pytest.approx(count * size_bytes, rel=0.10)
 
@@ -50,9 +49,8 @@ def test_a_pool_of_python_threads_by_tcmallocs_own_property(tmp_path: Path) -> N
         seen = []
         for hold in ("hold 50", "hold 100"):
             server.ask(hold)
-            before = newest_figures(live)
             first = int(server.ask("allocated"))
-            sample = newest_figures(live, after=before)
+            sample = figures_of_now(live)
             second = int(server.ask("allocated"))
             assert 0.99 * min(first, second) <= sample.in_use_bytes <= 1.01 * max(first, second)
             seen.append(sample.in_use_bytes)
