@@ -119,6 +119,7 @@ def test_a_thread_that_turns_out_to_be_no_host_is_let_go_of_as_if_nobody_had_com
             elsewhere = replace(host, sleep=replace(host.sleep, pc=host.sleep.pc + 1))
             with pytest.raises(NotNowError, match="no longer sleeps where it did"):
                 make_guest(target.pid, elsewhere, libc, memory)
+            target.falls_asleep(host.sleep.number)
             without_room = replace(host, top=host.stack[0] - (1 << 40))
             with pytest.raises(NotNowError, match="no room on its stack"):
                 make_guest(target.pid, without_room, libc, memory)
