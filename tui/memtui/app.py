@@ -143,7 +143,8 @@ class MemtuiApp(App[str]):
         self._tick()
         if self.focused is not None:
             return
-        if not self.state.live and self.state.report is not None:
+        chosen = self.main.panes.active != "leaks"  # by a key that came before there was a pane to focus
+        if chosen or (not self.state.live and self.state.report is not None):
             self.main.panes.focus_pane()
         else:
             self.main.graph.focus()
