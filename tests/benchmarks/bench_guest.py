@@ -37,7 +37,9 @@ def main() -> int:
                 guest.call(address, guest.scratch, guest.scratch_bytes, timeout_s=20)
                 took.append(time.perf_counter() - began)
         assert target.serves()
-    sys.stdout.write(f"host disturbed in {ARRIVALS} arrivals     us: {percentiles(disturbed, 1e-6)} (goal: 1000 at p99)\n")
+    sys.stdout.write(
+        f"host disturbed in {ARRIVALS} arrivals     us: {percentiles(disturbed, 1e-6)} (goal: 1000 at p99)\n"
+    )
     sys.stdout.write(f"{CALLS} calls of GetStats         us: {percentiles(took, 1e-6)}\n")
     return 0
 
