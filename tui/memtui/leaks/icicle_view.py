@@ -115,7 +115,8 @@ class IcicleView(ScrollView, can_focus=True):
         self._lay_out(tree.root if zoomed is None else zoomed)
 
     def clear(self) -> None:
-        self._tree = self._shown = None
+        self._tree = self._shown = self._zoomed = self._wanted = None
+        self._lighting = self._lighting._replace(selected=None)
         self.refresh()
 
     def light(self, found: Found) -> None:

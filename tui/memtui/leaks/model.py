@@ -82,6 +82,14 @@ class LeakTable:
     difference: ReportDifference | None = None
     reachable_bytes: int = 0
     reachable_objects: int = 0
+    # What has changed in all; the difference adds it up anew each time.
+    delta_bytes: int = 0
+    delta_objects: int = 0
+    # The records' figures and stacks as columns, for the trees; their deltas are empty where nothing is compared.
+    sizes: Sequence[int] = ()
+    objects: Sequence[int] = ()
+    deltas: Sequence[int] = ()
+    stacks: Sequence[tuple[Frame, ...]] = ()
     groups: dict[Grouping, FrameGroups] = field(default_factory=dict)
 
     def is_made_of(self, report: LeakReport | None, against: LeakReport | None) -> bool:
@@ -197,6 +205,12 @@ def build_table(
         difference=compared,
         reachable_bytes=sum(record.size_bytes for record in report.leaks if record.kind is LeakKind.STILL_REACHABLE),
         reachable_objects=sum(record.objects for record in report.leaks if record.kind is LeakKind.STILL_REACHABLE),
+        delta_bytes=0 if compared is None else compared.delta_bytes,
+        delta_objects=0 if compared is None else compared.delta_objects,
+        sizes=sizes,
+        objects=[record.objects for record in report.leaks],
+        deltas=[] if compared is None else [delta.delta_bytes for delta in compared.deltas],
+        stacks=[record.stack for record in report.leaks],
     )
 
 

@@ -244,9 +244,16 @@ class LeakPane(PaneKeys, Container):
         if changed:
             self.remove_class("-opened")
             self.front.focus()
+            self._let_go_of_trees()
         self.show_detail()
         caption = summary.caption(arrangement, self._look, self._state.aside, self.view)
         self.post_message(self.Arranged(caption, arrangement.record_count))
+
+    def _let_go_of_trees(self) -> None:
+        """A tree of 200,000 stacks is not kept for a view that is not shown."""
+        for hidden in (*self.query(TreeView), *self.query(IcicleView)):
+            if hidden is not self.front:
+                hidden.clear()
 
     def _show_list(self, arrangement: Arrangement) -> None:
         leak_list = self.query_one(LeakList)

@@ -30,7 +30,7 @@ def report_line(state: LeakPaneState, arrangement: Arrangement, look: Look) -> s
     total = _totals(table, look)
     parts = [state.moment, clean(report.mode), *([] if state.run is None else [f"run {state.run}"]), total]
     if table.difference is not None:
-        changed = change_words(table.difference.delta_bytes, table.difference.delta_objects, look)
+        changed = change_words(table.delta_bytes, table.delta_objects, look)
         parts = [f"{changed} {state.since}".rstrip(), total, *parts[:-1]]
     if arrangement.query.scope.chips and not arrangement.error:
         parts.insert(0, filter_line(arrangement, look))

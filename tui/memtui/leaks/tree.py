@@ -2,12 +2,17 @@
 
 Nodes are made when they are looked into: a level costs one pass over the records of the node above it, so a report of 200,000
 stacks is a tree at once. A worker thread grows nodes, and what it has not finished is as if it had not begun.
+
+Trees are large, and the garbage collector would stop the screen to walk them: a node knows its parent weakly, so that a tree
+goes with its last reference, and its records are an array, in which there is nothing to walk.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from weakref import ref
 
 from memtui.leaks.model import BATCH, Cancelled, LeakTable, Order, never
 from memtui_parsers.values import Frame
@@ -30,17 +35,24 @@ class Node:
     unless nothing does go further.
     """
 
-    __slots__ = ("children", "delta_bytes", "depth", "function", "objects", "parent", "records", "size_bytes")
+    __slots__ = (
+        "__weakref__", "_parent", "children", "delta_bytes", "depth", "function", "objects", "records", "size_bytes"
+    )  # fmt: skip
 
     def __init__(
         self, parent: Node | None, function: int, records: Sequence[int], figures: tuple[int, int, int]
     ) -> None:
-        self.parent = parent
+        self._parent = None if parent is None else ref(parent)
         self.function = function
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.records = records
         self.size_bytes, self.objects, self.delta_bytes = figures
         self.children: tuple[Node, ...] | None = () if function == HERE else None
+
+    @property
+    def parent(self) -> Node | None:
+        """The node that this one is a child of, as long as its tree lives."""
+        return None if self._parent is None else self._parent()
 
     def path(self) -> list[Node]:
         """From the root's child down to this node."""
@@ -61,13 +73,8 @@ class Tree:
         self.table = table
         self.direction = direction
         self.order = order
-        leaks = table.report.leaks
-        self._stacks = [leak.stack for leak in leaks]
-        self._sizes = [leak.size_bytes for leak in leaks]
-        self._objects = [leak.objects for leak in leaks]
-        deltas = () if table.difference is None else table.difference.deltas
-        self._deltas = [delta.delta_bytes for delta in deltas]
-        self.root = Node(None, ROOT, records, self._figures(records))
+        self._stacks, self._sizes, self._objects, self._deltas = table.stacks, table.sizes, table.objects, table.deltas
+        self.root = Node(None, ROOT, array("L", records), self._figures(records))
 
     def _figures(self, records: Sequence[int]) -> tuple[int, int, int]:
         delta = sum(map(self._deltas.__getitem__, records)) if self._deltas else 0
@@ -96,9 +103,11 @@ class Tree:
                     found[function] = [index]
                 else:
                     records.append(index)
-        children = [Node(node, function, records, self._figures(records)) for function, records in found.items()]
+        children = [
+            Node(node, function, array("L", records), self._figures(records)) for function, records in found.items()
+        ]
         if here and (children or node.function == ROOT):
-            children.append(Node(node, HERE, here, self._figures(here)))
+            children.append(Node(node, HERE, array("L", here), self._figures(here)))
         children.sort(key=self._key())
         node.children = tuple(children)
         return node.children
