@@ -16,10 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / part) for part in ("tui", "parsers", "profiler")] + [str(ROOT)]
 os.environ.pop("NO_COLOR", None)
+REPORTS = ROOT / "tests" / "fixtures" / "reports"
 
 from memtui.app import MemtuiApp  # noqa: E402 - the source roots come first
 from memtui.commands.demo import RECORDING  # noqa: E402
+from memtui.commands.report_session import write_report_session  # noqa: E402
 from memtui.leaks.pane import LeakPane  # noqa: E402
+from memtui.widgets.tab_bar import TabBar  # noqa: E402
 from memtui_profiler.session.writer import DATABASE  # noqa: E402
 from tests.fixtures.screens import Notebook, eventually, viewer  # noqa: E402
 from tests.fixtures.sessions import storyboard  # noqa: E402
@@ -29,7 +32,7 @@ from tests.fixtures.sessions import storyboard  # noqa: E402
 class Picture:
     """``keys`` are pressed once everything is on the screen. ``live``: over a session that is still recorded.
 
-    ``demo``: over the recording of the bundled server that the wheel carries.
+    ``demo``: over the recording of the bundled server that the wheel carries. ``report``: over this file of another tool's.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Picture:
     ascii: bool = False
     light: bool = False
     demo: bool = False
+    report: str = ""
 
 
 PICTURES = (
@@ -48,6 +52,7 @@ PICTURES = (
     Picture("compare", keys=("0", "1", "d", "enter"), live=False, demo=True),
     Picture("callers", keys=("0", "1", "v", "enter"), live=False, demo=True),
     Picture("icicle", keys=("0", "1", "v", "v", "v"), live=False, demo=True),
+    Picture("errors", keys=("k", "enter"), live=False, report="memcheck-faults.xml"),
     Picture("relaunch", keys=("0", "minus", "minus", "m", "3", "enter")),
     Picture("check-picker", keys=("0", "m", "d")),
     Picture("why", keys=("0", "w")),
@@ -67,13 +72,21 @@ async def draw(picture: Picture, folder: Path) -> str:
         def ready() -> bool:
             panes = list(app.query(LeakPane))
             named = any(word in line.sentence for line in app.verdicts for word in ("open_session", "server.cpp"))
-            return bool(panes) and panes[0].arrangement is not None and app.focused is not None and named
+            shown = bool(panes) and panes[0].arrangement is not None and app.focused is not None
+            return shown and (named or bool(picture.report))
 
         await eventually(pilot, ready, "the first screen")
         await pilot.pause()
         for key in picture.keys:
             await pilot.press(key)
             await pilot.pause()
+
+        def captioned() -> bool:
+            caption = app.main.panes.caption.split(" · ")[0]
+            return not app.query_one(LeakPane).busy and caption in app.main.query_one(TabBar).render().plain
+
+        await eventually(pilot, captioned, "what was asked for, and the tab bar says so")
+        await pilot.pause()
         return app.export_screenshot(title="memtui")
 
 
@@ -87,7 +100,12 @@ def main() -> int:
         demo.mkdir()
         shutil.copyfile(RECORDING, demo / DATABASE)
         for picture in PICTURES:
-            svg = asyncio.run(draw(picture, demo if picture.demo else live if picture.live else finished))
+            folder = demo if picture.demo else live if picture.live else finished
+            if picture.report:
+                folder = Path(picture.report).with_suffix("")
+                folder.mkdir()
+                write_report_session(folder, REPORTS / picture.report)
+            svg = asyncio.run(draw(picture, folder))
             (target / f"{picture.name}.svg").write_text(svg, encoding="utf-8")
             sys.stdout.write(f"{target / picture.name}.svg\n")
     return 0

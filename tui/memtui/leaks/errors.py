@@ -16,7 +16,7 @@ from memtui_parsers.clean_text import clean
 from memtui_parsers.values import CheckerError, Frame
 
 _TIMES, _GAP = 6, 2
-_LOCATION_FROM = 70
+_LOCATION_FROM = 60
 # Frames of one stack that a filter looks at: more than checkers record.
 _LOOKED_AT = 256
 
