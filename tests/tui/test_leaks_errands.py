@@ -15,6 +15,7 @@ from memtui.leaks.source import Sources
 from memtui.option_values import parse_source_map
 from memtui.options import Attach, Launch, Open, Resume, parse
 from memtui.screens.suppress_input import SuppressInput
+from memtui.widgets.tab_bar import TabBar
 from memtui_profiler.errors import UserError
 from tests.fixtures.screens import Notebook, eventually, viewer
 from tests.fixtures.sessions import storyboard
@@ -100,6 +101,7 @@ async def test_the_keys_of_the_leak_in_hand(tmp_path: Path, monkeypatch: pytest.
         await eventually(pilot, lambda: app.verdicts[0].word == "SUPPRESSED", "the notice")
         assert "leak:open_session(Conn&)" in app.verdicts[0].sentence
         await eventually(pilot, lambda: shown() == 4, "the leak is gone")
+        await eventually(pilot, lambda: "1 Leaks 4" in app.main.query_one(TabBar).render().plain, "nor is it counted")
     assert (tmp_path / "memtui.supp").read_text().endswith("leak:open_session(Conn&)\n")
 
 

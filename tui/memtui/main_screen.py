@@ -149,7 +149,7 @@ class MainScreen(Screen[None]):
         state = showing.state
         runs = [(run.number, run.end, run.settled, run.pid) for run in state.runs]
         shown_for = (
-            (runs, state.report, showing.reports.view, state.live, len(state.events)),
+            (runs, state.report, showing.reports.view, id(showing.reports.report), state.live, len(state.events)),
             (showing.pending, showing.verdicts, showing.busy),
             (self.panes.active, self.panes.caption),
         )
@@ -168,7 +168,8 @@ class MainScreen(Screen[None]):
             picker=state.live and not state.identity.attached,
         )
         self._verdicts.show(showing.verdicts)
-        self._tabs.show(tabs(state, showing.reports.view), self.panes.active, aside=self.panes.caption, boxed=in_box)
+        shown = tabs(state, showing.reports.view, showing.reports.report)
+        self._tabs.show(shown, self.panes.active, aside=self.panes.caption, boxed=in_box)
         self._footer.comparing(len(state.reports) > 1)
         self._footer.show(
             live=state.live,

@@ -15,7 +15,7 @@ from memtui.report_names import at_words, minute, moment_words, report_title, si
 from memtui.state import ReportView, RunView, SessionState, event_detail, mark_letter
 from memtui.status_line import StatusLine, Tone
 from memtui.widgets.tab_bar import Tab
-from memtui_parsers.values import ReportStatus
+from memtui_parsers.values import LeakReport, ReportStatus
 from memtui_profiler.events import EventKind
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.session.rows import Event
@@ -135,10 +135,12 @@ def _killed_by_memtui(state: SessionState) -> bool:
     return False
 
 
-def tabs(state: SessionState, shown: ReportView | None) -> tuple[Tab, ...]:
-    """``shown``: the report whose leaks are counted."""
+def tabs(state: SessionState, shown: ReportView | None, loaded: LeakReport | None = None) -> tuple[Tab, ...]:
+    """``shown``: the report whose leaks are counted; ``loaded`` the same as it was read, without what is suppressed."""
     report = next((view for view in state.reports if shown is not None and view.id == shown.id), None)
     leaks = str(report.leaks) if report is not None and report.complete else ""
+    if leaks and loaded is not None:
+        leaks = str(len(loaded.leaks))
     events = sum(event.kind != EventKind.VIEWER.value for event in state.events)
     return (
         Tab("leaks", "1", "Leaks", leaks),
