@@ -19,6 +19,8 @@ MAX_DEMANGLED_CHARS = 4096
 CHILD_MEMORY_BYTES = 160 << 20
 # CPU time for one name, of which an ordinary one takes 4 us. libstdc++ goes on when memory has run out, so time ends it.
 CHILD_NAME_S = 0.25
+# The child's argument: a flush for each name costs more than the name, so it is asked for once a name has killed a child.
+CAREFUL = "careful"
 
 _RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
 _RUST_ESCAPE = re.compile(r"\$(LT|GT|RF|BP|C|LP|RP|u[0-9a-f]{1,6})\$")
@@ -39,9 +41,14 @@ def is_mangled(name: str) -> bool:
 def demangle(names: Iterable[str]) -> dict[str, str]:
     """Each name's readable form, at most 4096 characters of it; a name that is not mangled, or not well, as it is."""
     demangler = cxa_demangler()
-    return {
-        name: tidy(name, demangler(strip_version(name)) if demangler and is_mangled(name) else None) for name in names
-    }
+
+    def read(name: str) -> str | None:
+        if demangler is None or not is_mangled(name):
+            return None
+        found = demangler(strip_version(name).encode("utf-8", "surrogateescape"))
+        return None if found is None else found.decode("utf-8", "replace")
+
+    return {name: tidy(name, read(name)) for name in names}
 
 
 def tidy(name: str, demangled: str | None) -> str:
@@ -54,7 +61,7 @@ def tidy(name: str, demangled: str | None) -> str:
     return text if len(text) <= MAX_DEMANGLED_CHARS else text[: MAX_DEMANGLED_CHARS - 1] + "…"
 
 
-def cxa_demangler() -> Callable[[str], str | None] | None:
+def cxa_demangler() -> Callable[[bytes], bytes | None] | None:
     """libstdc++'s __cxa_demangle, or libc++abi's; None on a machine with neither."""
     for library in ("libstdc++.so.6", "libc++abi.so.1"):
         try:
@@ -64,35 +71,31 @@ def cxa_demangler() -> Callable[[str], str | None] | None:
     return None
 
 
-def _bound(function: ctypes._NamedFuncPointer) -> Callable[[str], str | None]:
+def _bound(function: ctypes._NamedFuncPointer) -> Callable[[bytes], bytes | None]:
     function.restype = ctypes.c_void_p
-    function.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int)]
-    free = ctypes.CDLL(None).free
+    function.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    libc = ctypes.CDLL(None)
+    free, strnlen, text_at = libc.free, libc.strnlen, ctypes.string_at
     free.argtypes = [ctypes.c_void_p]
     free.restype = None
-    status = ctypes.c_int()
+    strnlen.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    strnlen.restype = ctypes.c_size_t
+    # Four bytes a character at the most, and one more character, to see that it was cut.
+    most = 4 * (MAX_DEMANGLED_CHARS + 1)
 
-    def call(name: str) -> str | None:
+    def call(name: bytes) -> bytes | None:
         # A bare "i" would come back as "int": only whole mangled names are asked for, and none with a NUL inside.
-        if "\0" in name:
+        if b"\0" in name:
             return None
-        result = function(name.encode("utf-8", "surrogateescape"), None, None, ctypes.byref(status))
+        result = function(name, None, None, None)
         if not result:
             return None
         try:
-            # Four bytes a character at the most, and one more character, to see that it was cut.
-            return ctypes.string_at(result, _length(result)).decode("utf-8", "replace")[: MAX_DEMANGLED_CHARS + 1]
+            return text_at(result, strnlen(result, most))
         finally:
             free(result)
 
     return call
-
-
-def _length(text: int) -> int:
-    strnlen = ctypes.CDLL(None).strnlen
-    strnlen.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    strnlen.restype = ctypes.c_size_t
-    return int(strnlen(text, 4 * (MAX_DEMANGLED_CHARS + 1)))
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -106,7 +109,8 @@ def _unescape(match: re.Match[str]) -> str:
 def main() -> None:
     """Names come in on stdin, one a line; an answer goes out for each, an empty line where there is none.
 
-    SIGPROF ends the process over a name that takes too long: whoever counts the answers knows which.
+    SIGPROF ends the process over a name that takes too long. With CAREFUL each answer goes out before the next name is looked
+    at: whoever counts them knows which one that was.
     """
     import resource
     import signal
@@ -114,12 +118,14 @@ def main() -> None:
     demangler = cxa_demangler()
     resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY_BYTES, CHILD_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    careful = CAREFUL in sys.argv
+    output = sys.stdout.buffer
     for line in sys.stdin.buffer:
-        name = line.rstrip(b"\n").decode("utf-8", "surrogateescape")
         signal.setitimer(signal.ITIMER_PROF, CHILD_NAME_S)
-        answer = demangler(name) if demangler else None
-        sys.stdout.buffer.write((answer or "").encode("utf-8", "surrogateescape").replace(b"\n", b" ") + b"\n")
-        sys.stdout.buffer.flush()
+        answer = demangler(line.rstrip(b"\n")) if demangler else None
+        output.write((answer or b"").replace(b"\n", b" ") + b"\n")
+        if careful:
+            output.flush()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import shutil
 import subprocess
@@ -19,6 +20,9 @@ MAX_DEATHS = 8
 CXXFILT = ("c++filt", "-r")
 CXXFILT_DEADLINE_S = 1.0
 
+# A demangler is asked in lines, and c++filt in words.
+_BREAKS = re.compile(r"[\s\x00-\x1f\x7f]")
+
 
 def demangled(names: Collection[str]) -> dict[str, str]:
     """Each name's readable form; as it is where no demangler knows it, or the name is made to hurt one."""
@@ -34,13 +38,16 @@ def demangled(names: Collection[str]) -> dict[str, str]:
 
 def _by_libstdcxx(names: Sequence[str]) -> dict[str, str]:
     """An empty answer: not known. None at all: the name ended its demangler, or no demangler was left for it."""
-    answers: dict[str, str] = {}
-    start = 0
+    # -I -S: neither the user's environment nor site-packages have a say, and it starts in 15 ms.
+    command = [sys.executable, "-I", "-S", demangler.__file__]
+    lines = _ask(command, names, DEADLINE_S)
+    answers = dict(zip(names, lines, strict=False))
+    # Where a name ended it, answers that were under way are lost with it: the rest is asked for one by one.
+    start = len(lines)
     for _ in range(MAX_DEATHS):
         if start >= len(names):
             break
-        # -I -S: neither the user's environment nor site-packages have a say, and it starts in 15 ms.
-        lines = _ask([sys.executable, "-I", "-S", demangler.__file__], names[start:], DEADLINE_S)
+        lines = _ask([*command, demangler.CAREFUL], names[start:], DEADLINE_S)
         answers |= zip(names[start:], lines, strict=False)
         start += len(lines) + 1
     return answers
@@ -76,4 +83,4 @@ def _other(answer: str | None, name: str) -> str | None:
 
 
 def _is_one_word(name: str) -> bool:
-    return not any(c.isspace() or c < " " or c == "\x7f" for c in name)
+    return _BREAKS.search(name) is None
