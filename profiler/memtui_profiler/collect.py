@@ -34,7 +34,7 @@ def collect(request: CollectRequest) -> Iterator[Row]:
     Times are 0.0, the recorder fills them in. Raises UserError when what is there cannot be read as what it should be.
     """
     if not request.checker:
-        yield from _bare(request)
+        yield from _bare(replace(request, bare=True))
     elif request.checker in (HEAPCHECK, HEAPPROFILE):
         yield from collect_heap(request)
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
@@ -23,6 +22,7 @@ from memtui_profiler.report_rows import end_row, fit, note_rows
 from memtui_profiler.session.reader import unpack_stack
 from memtui_profiler.session.rows import Leak, LeakFrame, ModuleRow, Row, SymbolsEnd
 from memtui_profiler.symbolize import symbolize
+from memtui_profiler.whereabouts import Whereabouts
 
 DRACONIAN = "draconian"
 HEAPPROFILE = "heapprofile"
@@ -56,8 +56,8 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     report = request.report
     whole = is_whole(profile)
     profile = scale_sampled(profile)
-    sysroot = None if request.sysroot is None else Path(request.sysroot)
-    finder = ModuleFinder(profile.mappings, request.extra_maps, sysroot, request.files)
+    where = Whereabouts.of(request)
+    finder = ModuleFinder(profile.mappings, request.extra_maps, where, compare=request.bare)
     found = _Frames(report, finder)
     leaks = _stacks(profile, found)
     frames = found.rows
@@ -86,8 +86,7 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
         report,
         [m for m in modules if m.ordinal in readable],
         [f for f in frames if f.module in readable],
-        sysroot=sysroot,
-        files=request.files,
+        where=where,
         notes=later,
     )
     yield from note_rows(report, [note for note in later if note not in said])

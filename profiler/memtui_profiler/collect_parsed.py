@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.values import CheckerError, Frame, LeakReport, Mapping
@@ -26,6 +25,7 @@ from memtui_profiler.session.rows import (
 )
 from memtui_profiler.source_lines import source_lines
 from memtui_profiler.symbolize import symbolize
+from memtui_profiler.whereabouts import Whereabouts
 
 
 def parsed_rows(request: CollectRequest, report: LeakReport, mappings: Sequence[Mapping] = ()) -> Iterator[Row]:
@@ -106,15 +106,15 @@ class _Calls:
                     told[row.ordinal] = symbol
                     yield symbol
         unnamed = [row for row, chain in zip(self.rows, self._chains, strict=True) if self._places.wanting(row, chain)]
-        sysroot = None if request.sysroot is None else Path(request.sysroot)
+        where = Whereabouts.of(request)
         if unnamed:
             wanted = {row.module for row in unnamed}
             used = [module for module in modules if module.ordinal in wanted]
-            for found in symbolize(self._report, used, unnamed, sysroot=sysroot, files=request.files, notes=notes):
+            for found in symbolize(self._report, used, unnamed, where=where, notes=notes):
                 yield _with_name(found, told)
-        yield from self._source(modules, sysroot)
+        yield from self._source(modules, where)
 
-    def _source(self, modules: Sequence[ModuleRow], sysroot: Path | None) -> Iterator[SourceLine]:
+    def _source(self, modules: Sequence[ModuleRow], where: Whereabouts) -> Iterator[SourceLine]:
         places: dict[str, set[int]] = {}
         folders: dict[str, set[str]] = {}
         for row, chain in zip(self.rows, self._chains, strict=True):
@@ -123,7 +123,7 @@ class _Calls:
                     places.setdefault(frame.file, set()).add(fit(frame.line))
                     if row.module is not None:
                         folders.setdefault(frame.file, set()).add(posixpath.dirname(modules[row.module].path))
-        yield from source_lines(places, folders, sysroot=sysroot)
+        yield from source_lines(places, folders, where)
 
 
 def _symbol(report: int, ordinal: int, depth: int, frame: Frame, demangled_name: str | None) -> Symbol:

@@ -12,6 +12,8 @@ class CollectRequest:
 
     ``extra_maps`` are lines of /proc/PID/maps seen earlier in the run, oldest first: for what was unloaded before the dump.
     ``files``: where to read what a path of the maps, as it stands there, leads to no more.
+    ``bare``: the report was opened by itself, as collect() finds where no checker is named: the files it names may have
+    changed or moved since, and ``sysroot`` is where a user says they are.
     ``live``: the process was asked; a check that left neither dump nor log found nothing.
     """
 
@@ -26,6 +28,7 @@ class CollectRequest:
     extra_maps: tuple[str, ...] = ()
     live: bool = False
     files: dict[str, str] = field(default_factory=dict)
+    bare: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

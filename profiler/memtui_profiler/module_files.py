@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,24 +14,10 @@ from memtui_parsers.elf_alternate import alternate_link
 from memtui_parsers.elf_facts import ElfFacts, facts_of
 from memtui_parsers.elf_image import ElfImage, read_image
 from memtui_parsers.errors import ParseError
-from memtui_profiler.debug_files import open_alternate, open_debug_file, open_regular, target_path
+from memtui_parsers.maps import DELETED
+from memtui_profiler.debug_files import open_alternate, open_debug_file, target_path
 from memtui_profiler.session.rows import ModuleRow
-
-DELETED = " (deleted)"
-SHOWN_ID_CHARS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """``sysroot`` is where the modules' paths begin; ``files`` says where to read those that their paths lead to no more."""
-
-    sysroot: Path | None
-    files: Mapping[str, str]
-
-    def open(self, path: str) -> BinaryIO:
-        """A module's file by its path in the maps. Raises OSError, ValueError."""
-        held = self.files.get(path)
-        return open_regular(path.removesuffix(DELETED), self.sysroot) if held is None else open_regular(held)
+from memtui_profiler.whereabouts import Found, Whereabouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +31,18 @@ class DwarfFile:
 
 @dataclass(frozen=True, slots=True)
 class ModuleFiles:
-    """``debug`` is the separate debug file, where the binary itself does not say all. All are open as long as ``stack`` is."""
+    """``debug`` is the separate debug file, where the binary itself does not say all; each is below its root, if it has one.
+
+    All are open as long as ``stack`` is.
+    """
 
     path: str
     stream: BinaryIO
     image: ElfImage
     facts: ElfFacts
+    root: Path | None
     debug: BinaryIO | None
-    where: Whereabouts
+    debug_root: Path | None
     stack: ExitStack = field(repr=False)
 
     @property
@@ -74,7 +64,7 @@ class ModuleFiles:
     @property
     def paths(self) -> list[str]:
         """The binary's and the debug file's, as the target sees them."""
-        return [self.path, *([target_path(self.debug, self.where.sysroot)] if self.debug else [])]
+        return [self.path, *([target_path(self.debug, self.debug_root)] if self.debug else [])]
 
     def dwarf(self) -> Iterator[DwarfFile]:
         """Of the binary, then of its debug file. Raises ParseError."""
@@ -90,7 +80,7 @@ class ModuleFiles:
         link = alternate_link(stream, image)
         if link is None:
             return DwarfFile(sections)
-        other = open_alternate(stream, link, sysroot=self.where.sysroot)
+        other = open_alternate(stream, link, sysroot=self.debug_root if stream is self.debug else self.root)
         if other is None:
             return DwarfFile(sections, None, link.name)
         self.stack.enter_context(other)
@@ -104,7 +94,8 @@ def open_module(module: ModuleRow, where: Whereabouts, notes: list[str], stack: 
     path = module.path.removesuffix(DELETED)
     name = posixpath.basename(path)
     try:
-        stream = stack.enter_context(where.open(module.path))
+        found = where.open(module.path, module.build_id)
+        stream = stack.enter_context(found.stream)
         image = read_image(stream)
         facts = facts_of(stream, image)
     except OSError as error:
@@ -115,19 +106,23 @@ def open_module(module: ModuleRow, where: Whereabouts, notes: list[str], stack: 
         return None
     # What was deleted while it ran has most likely been replaced: only its build-id tells.
     if facts.build_id != module.build_id and (module.build_id or path != module.path):
-        notes.append(f"no names from {name}: the file has changed since it was loaded{_builds(module, facts)}")
+        notes.append(f"no names from {name}: {where.other_build(found, facts.build_id, module.build_id)}")
         return None
-    debug = None
-    if not (facts.has_debug_info and facts.has_symtab):
-        debug = open_debug_file(path, facts, sysroot=where.sysroot, notes=notes)
+    notes.extend(f"{other} is not the {name} that ran, which is {found.here}" for other in found.passed)
+    debug, debug_root = _debug_file(found, facts, where, notes)
     if debug is not None:
         stack.enter_context(debug)
-    return ModuleFiles(path, stream, image, facts, debug, where, stack)
+    return ModuleFiles(found.path, stream, image, facts, found.root, debug, debug_root, stack)
 
 
-def _builds(module: ModuleRow, facts: ElfFacts) -> str:
-    """Which build is there, and which was loaded, where that is known."""
-    if not module.build_id:
-        return ""
-    here = f"build-id {facts.build_id[:SHOWN_ID_CHARS]}" if facts.build_id else "no build-id"
-    return f" ({here}, what ran had {module.build_id[:SHOWN_ID_CHARS]})"
+def _debug_file(
+    found: Found, facts: ElfFacts, where: Whereabouts, notes: list[str]
+) -> tuple[BinaryIO | None, Path | None]:
+    """The separate debug file and its root; None where there is none, or the binary itself says all."""
+    if facts.has_debug_info and facts.has_symtab:
+        return None, None
+    debug = open_debug_file(found.path, facts, sysroot=found.root, notes=notes)
+    if debug is None and where.moved and found.root is not None and facts.build_id:
+        # What this machine has installed for that build is as good as what was collected.
+        return open_debug_file(found.path, facts), None
+    return debug, found.root

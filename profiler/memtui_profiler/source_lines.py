@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 
 from memtui_parsers.clean_text import clean
 from memtui_profiler.debug_files import open_regular
 from memtui_profiler.session.rows import SourceLine
+from memtui_profiler.whereabouts import Whereabouts
 
 AROUND = 4
 MAX_FILE_BYTES = 8 << 20
@@ -18,15 +17,16 @@ TAB_COLUMNS = 4
 
 
 def source_lines(
-    places: Mapping[str, Collection[int]], folders: Mapping[str, Collection[str]], *, sysroot: Path | None = None
+    places: Mapping[str, Collection[int]], folders: Mapping[str, Collection[str]], where: Whereabouts | None = None
 ) -> Iterator[SourceLine]:
     """Four lines before and after each of ``places`` (lines by path, as debug information has it), each line once.
 
     Where the path leads nowhere, a file of that name is taken from ``folders``, which hold the binaries that name it.
     Files that cannot be read, or are over 8 MiB, have no lines.
     """
+    where = where or Whereabouts()
     for path in sorted(places)[:MAX_FILES]:
-        text = _read(path, folders.get(path, ()), sysroot)
+        text = _read(path, folders.get(path, ()), where)
         if text is None:
             continue
         rows = text.removesuffix(b"\n").split(b"\n")
@@ -36,12 +36,10 @@ def source_lines(
             yield SourceLine(file=clean(path), line=number, text=clean(shown.rstrip("\r"), MAX_LINE_CHARS))
 
 
-def _read(path: str, folders: Collection[str], sysroot: Path | None) -> bytes | None:
-    candidates = [path] if path.startswith("/") else []
-    candidates += [posixpath.join(folder, posixpath.basename(path)) for folder in sorted(folders)]
-    for candidate in candidates:
+def _read(path: str, folders: Collection[str], where: Whereabouts) -> bytes | None:
+    for candidate, root in where.source_places(path, sorted(folders)):
         try:
-            with open_regular(candidate, sysroot) as stream:
+            with open_regular(candidate, root) as stream:
                 text = stream.read(MAX_FILE_BYTES + 1)
         except (OSError, ValueError):
             continue

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.dwarf_calls import Call, Troubles, find_calls
@@ -14,11 +13,12 @@ from memtui_parsers.elf_symbols import read_functions
 from memtui_parsers.errors import ParseError
 from memtui_parsers.leak_id import is_runtime_module
 from memtui_profiler.demangling import demangled
-from memtui_profiler.module_files import ModuleFiles, Whereabouts, open_module
+from memtui_profiler.module_files import ModuleFiles, open_module
 from memtui_profiler.session.rows import LeakFrame, ModuleRow, SourceLine, Symbol
 from memtui_profiler.source_lines import source_lines
 from memtui_profiler.split_files import SplitFiles
 from memtui_profiler.symbol_cache import Known, NamedCall, SymbolCache
+from memtui_profiler.whereabouts import Whereabouts
 
 # Addresses that are named at once: demanglers are processes, and lines are waited for.
 BATCH_ADDRESSES = 4000
@@ -34,21 +34,19 @@ def symbolize(
     modules: Sequence[ModuleRow],
     frames: Sequence[LeakFrame],
     *,
-    sysroot: Path | None = None,
-    files: Mapping[str, str] | None = None,
+    where: Whereabouts | None = None,
     notes: list[str] | None = None,
     cache: SymbolCache | None = None,
 ) -> Iterator[Symbol | SourceLine]:
     """Rows for ``report``: every function name (depth 0), rows with file, line and inlined calls, then source lines.
 
     Inlined calls stand at depth 0 and on, the innermost first; the function itself comes last and has the name that its
-    symbol table gives it. ``offset`` of a frame is a return address, so the byte before it is looked up. ``sysroot`` is where
-    the modules' paths begin (/proc/PID/root of a container); ``files`` says where to read those that their paths lead to no
-    more. A module that is missing, damaged or another build than the one that ran leaves its frames unnamed and is said in
-    ``notes``. ``cache`` (by default the user's) is asked first, and told what was found.
+    symbol table gives it. ``offset`` of a frame is a return address, so the byte before it is looked up. A module that is
+    missing, damaged or another build than the one that ran leaves its frames unnamed and is said in ``notes``. ``cache``
+    (by default the user's) is asked first, and told what was found.
     """
     said = notes if notes is not None else []
-    where = Whereabouts(sysroot, files or {})
+    where = where or Whereabouts()
     by_ordinal = {module.ordinal: module for module in modules}
     places = _places(frames)
     # The program's own modules first: their names and lines are what the user waits for.
@@ -68,7 +66,7 @@ def symbolize(
         for address, calls in lookup.calls(text):
             sources.add(calls, folder)
             yield from _rows(report, lookup.places[address], calls)
-    yield from source_lines(sources.lines, sources.folders, sysroot=sysroot)
+    yield from source_lines(sources.lines, sources.folders, where)
     said[:] = dict.fromkeys(clean(note) for note in said)
 
 
@@ -211,7 +209,7 @@ class _Lookup:
         self, files: ModuleFiles, missing: list[int], text: _Text
     ) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
         troubles = Troubles()
-        split = SplitFiles(files.paths, self._where.sysroot, files.stack)
+        split = SplitFiles(files.paths, files.root, files.stack)
         alternate_name = ""
         answered = False
         dwarf = files.dwarf()

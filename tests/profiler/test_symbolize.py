@@ -14,6 +14,7 @@ from memtui_parsers.elf_facts import read_elf_facts
 from memtui_profiler.session.rows import LeakFrame, ModuleRow, SourceLine, Symbol
 from memtui_profiler.symbol_cache import SymbolCache
 from memtui_profiler.symbolize import symbolize
+from memtui_profiler.whereabouts import Whereabouts
 
 SOURCE = """\
 template <int N> struct Session {
@@ -89,7 +90,7 @@ def run(
     ]
     frames.append(LeakFrame(report=3, ordinal=len(offsets), address="0x10", module=None, offset=None))
     notes: list[str] = []
-    rows = list(symbolize(3, [module], frames, sysroot=sysroot, notes=notes, cache=cache))
+    rows = list(symbolize(3, [module], frames, where=Whereabouts(sysroot), notes=notes, cache=cache))
     return [r for r in rows if isinstance(r, Symbol)], [r for r in rows if isinstance(r, SourceLine)], notes
 
 

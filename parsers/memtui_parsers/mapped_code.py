@@ -1,0 +1,36 @@
+"""Whether a file can be the one of which a maps file shows the code: what can be told where no build-id is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memtui_parsers.elf_facts import ElfFacts
+from memtui_parsers.maps import file_path
+from memtui_parsers.values import Mapping
+
+# Bytes in a page on x86-64, on Apple's cores, and on some other aarch64 and ppc64 machines.
+PAGE_SIZES = (4096, 16384, 65536)
+
+
+def code_ranges(mappings: Iterable[Mapping]) -> dict[str, tuple[int, int]]:
+    """By path as the maps have it, from where to where in its file the executable mappings reach."""
+    found: dict[str, tuple[int, int]] = {}
+    for mapping in mappings:
+        if mapping.executable and file_path(mapping):
+            start, end = mapping.offset, mapping.offset + mapping.end - mapping.start
+            low, high = found.get(mapping.path, (start, end))
+            found[mapping.path] = min(low, start), max(high, end)
+    return found
+
+
+def may_be_mapped(mapped: tuple[int, int], facts: ElfFacts) -> bool:
+    """Whether the file's code, in whole pages, reaches from and to where the range that code_ranges() found does.
+
+    Loaders map a segment whole. What lies between is not compared: programs move their text to huge pages.
+    """
+    code = [segment for segment in facts.segments if segment.flags & 1 and segment.file_size]
+    if not code:
+        return False
+    start = min(segment.file_offset for segment in code)
+    end = max(segment.file_offset + segment.file_size for segment in code)
+    return any(mapped == (start & -page, end + page - 1 & -page) for page in PAGE_SIZES)
