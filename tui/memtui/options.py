@@ -80,7 +80,10 @@ class Check(NamedTuple):
 
 
 class Open(NamedTuple):
-    """``newer``: the report that the one at ``path`` is compared with. ``format`` 'json' shows no screen."""
+    """``newer``: the report that the one at ``path`` is compared with. ``format`` 'json' shows no screen.
+
+    ``sysroot``: the folder that holds the files of the machine that a report is of.
+    """
 
     path: str
     plain: bool = False
@@ -89,6 +92,7 @@ class Open(NamedTuple):
     format: str = "text"
     suppressions: tuple[str, ...] = ()
     source_map: SourceMap = ()
+    sysroot: str | None = None
 
 
 class Resume(NamedTuple):
@@ -163,6 +167,7 @@ _OPTIONS: tuple[tuple[str, frozenset[str], dict[str, Any]], ...] = (
     ("--follow-children", _LAUNCHING, {"action": "store_true"}),
     ("--suppressions", _LAUNCHING | _READING, {"action": "append", "default": []}),
     ("--source-map", frozenset({"launch"}) | _READING, {"action": "append", "default": [], "type": parse_source_map}),
+    ("--sysroot", frozenset({"open"}), {}),
     ("--valgrind-args", _LAUNCHING, {"type": parse_words, "default": ()}),
     ("--on-exit", frozenset({"launch", "demo"}), {"type": parse_on_exit}),
     ("--plain", _SHOWING, {"action": "store_true"}),
@@ -354,7 +359,7 @@ def _read_open(words: argparse.Namespace, _: tuple[str, ...]) -> Open:
     newer = paths[1] if len(paths) == 2 else None
     path = paths[0] if newer is not None else _one(paths, "open", "PATH")
     suppressions, source_map = tuple(words.suppressions), tuple(words.source_map)
-    return Open(path, words.plain, words.ascii, newer, words.format, suppressions, source_map)
+    return Open(path, words.plain, words.ascii, newer, words.format, suppressions, source_map, words.sysroot)
 
 
 def _read_resume(words: argparse.Namespace, _: tuple[str, ...]) -> Resume:

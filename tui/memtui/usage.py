@@ -131,6 +131,9 @@ or the difference, is printed as text.
 
 Options
   --format FORMAT      text or json; json is printed, without a screen  (text)
+  --sysroot DIR        the program and its libraries, debug files and sources
+                       are below DIR, by their paths or by name alone; what is
+                       of another build names nothing, and that is said
 {_READING}{_SOURCE_MAP}\
   --plain              text instead of a screen
   --ascii              no characters beyond ASCII

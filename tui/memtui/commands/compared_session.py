@@ -59,15 +59,18 @@ class Source(NamedTuple):
         return self.path.parent.name if self.is_session and self.path.name == DATABASE else self.path.name
 
 
-def write_compared_session(folder: Path, older: Source, newer: Source) -> None:
-    """Write a session to ``folder`` that holds both reports. Raises UserError when one cannot be read, or is not there."""
+def write_compared_session(folder: Path, older: Source, newer: Source, *, sysroot: str | None = None) -> None:
+    """Write a session to ``folder`` that holds both reports; ``sysroot``: where what a file names is looked for.
+
+    Raises UserError when one cannot be read, or is not there.
+    """
     names = [older.name, newer.name]
     if names[0] == names[1]:
         names = [f"{name} ({which})" for name, which in zip(names, ("older", "newer"), strict=True)]
     writer = SessionWriter(folder, wal=False)
     try:
         argvs = [
-            _add(writer, source, number, name)
+            _add(writer, source, number, name, sysroot)
             for source, number, name in zip((older, newer), (OLDER, NEWER), names, strict=True)
         ]
         for key, value in (
@@ -83,10 +86,10 @@ def write_compared_session(folder: Path, older: Source, newer: Source) -> None:
         writer.close()
 
 
-def _add(writer: SessionWriter, source: Source, number: int, name: str) -> Sequence[str]:
+def _add(writer: SessionWriter, source: Source, number: int, name: str, sysroot: str | None) -> Sequence[str]:
     """Add one report under this name; returns the program's argv where it is known."""
     if not source.is_session:
-        add_report_file(writer, source.path, number, name=name)
+        add_report_file(writer, source.path, number, name=name, sysroot=sysroot)
         return ()
     with closing(SessionReader(source.path)) as reader:
         ended = {end.report for end in reader.rows(ReportEnd)}

@@ -15,9 +15,10 @@ from memtui.commands.compared_session import NEWER, OLDER, Source, write_compare
 from memtui.commands.plain_session import write_last_report
 from memtui.commands.report_output import write_difference, write_json
 from memtui.commands.report_session import write_report_session
-from memtui.commands.requests import suppression_files
+from memtui.commands.requests import suppression_files, sysroot_folder
 from memtui.commands.run_result import newest_report, open_session
 from memtui.commands.viewing import show_screen, wants_screen
+from memtui.option_values import usage_error
 from memtui.options import Open
 from memtui_parsers.sniff import FileKind, sniff
 from memtui_parsers.values import LeakReport
@@ -31,14 +32,15 @@ def run_open(options: Open) -> int:
     screen = options.format == "text" and wants_screen(plain=options.plain)
     ascii = options.ascii or None
     files, source_map = suppression_files(options.suppressions), options.source_map
+    sysroot = sysroot_folder(options.sysroot)
     if options.newer is not None:
-        with comparison_of(Path(options.path), Path(options.newer)) as folder:
+        with comparison_of(Path(options.path), Path(options.newer), sysroot=sysroot) as folder:
             if screen:
                 return show_screen(
                     folder, ascii=options.ascii, against=OLDER, suppressions=files, source_map=source_map
                 )
             return print_difference(folder, options.format, ascii=ascii, suppressions=files)
-    with session_of(Path(options.path)) as folder:
+    with session_of(Path(options.path), sysroot=sysroot) as folder:
         if screen:
             return show_screen(folder, ascii=options.ascii, suppressions=files, source_map=source_map)
         if options.format == "json":
@@ -115,9 +117,14 @@ def contents_of(path: Path) -> FileKind:
 
 
 @contextlib.contextmanager
-def session_of(path: Path) -> Iterator[Path]:
-    """A session folder that shows what is at ``path``; one made for this goes again afterwards."""
+def session_of(path: Path, *, sysroot: str | None = None) -> Iterator[Path]:
+    """A session folder that shows what is at ``path``; one made for this goes again afterwards.
+
+    ``sysroot``: where the files are that a report names. Raises UserError for a session: it was named when it was recorded.
+    """
     kind = contents_of(path)
+    if kind is FileKind.SESSION:
+        _refuse_sysroot(sysroot)
     if path.is_dir():
         yield path.resolve()
         return
@@ -126,17 +133,25 @@ def session_of(path: Path) -> Iterator[Path]:
             # A link: SQLite looks for the write-ahead log beside the file it leads to.
             os.symlink(path.resolve(), folder / DATABASE)
         else:
-            write_report_session(folder, path.resolve())
+            write_report_session(folder, path.resolve(), sysroot=sysroot)
         yield folder
 
 
 @contextlib.contextmanager
-def comparison_of(older: Path, newer: Path) -> Iterator[Path]:
+def comparison_of(older: Path, newer: Path, *, sysroot: str | None = None) -> Iterator[Path]:
     """A session folder, gone again afterwards, that holds the reports at both paths as its OLDER and its NEWER."""
     sources = [_source_of(path) for path in (older, newer)]
+    if all(source.is_session for source in sources):
+        _refuse_sysroot(sysroot)
     with _scratch() as folder:
-        write_compared_session(folder, *sources)
+        write_compared_session(folder, *sources, sysroot=sysroot)
         yield folder
+
+
+def _refuse_sysroot(sysroot: str | None) -> None:
+    if sysroot is not None:
+        why = "a session has its names already, from the files that ran"
+        raise usage_error(f"--sysroot {sysroot}", why, "leave it out")
 
 
 def _source_of(path: Path) -> Source:

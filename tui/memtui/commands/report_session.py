@@ -13,8 +13,11 @@ from memtui_profiler.session.rows import ReportFacts, ReportRow
 from memtui_profiler.session.writer import SessionWriter
 
 
-def write_report_session(folder: Path, report: Path) -> None:
-    """Write a session to ``folder`` that holds the one report. Raises UserError when it cannot be read."""
+def write_report_session(folder: Path, report: Path, *, sysroot: str | None = None) -> None:
+    """Write a session to ``folder`` that holds the one report; ``sysroot``: where what it names is looked for.
+
+    Raises UserError when it cannot be read.
+    """
     writer = SessionWriter(folder, wal=False)
     try:
         for key, value in (
@@ -23,19 +26,21 @@ def write_report_session(folder: Path, report: Path) -> None:
             ("cwd", os.fsdecode(report.parent)),
         ):
             writer.meta(key, value)
-        add_report_file(writer, report, 1)
+        add_report_file(writer, report, 1, sysroot=sysroot)
     except OSError as error:
         raise UserError(f"cannot open {report}", error.strerror or str(error), "check the file") from error
     finally:
         writer.close()
 
 
-def add_report_file(writer: SessionWriter, report: Path, number: int, *, name: str = "") -> None:
+def add_report_file(
+    writer: SessionWriter, report: Path, number: int, *, name: str = "", sysroot: str | None = None
+) -> None:
     """Add what the file says as report ``number``, the next in this session; ``name``: what it is called where not by its path.
 
     Raises UserError, OSError.
     """
-    rows = collect(CollectRequest(report=number, checker="", mode="", dump=str(report)))
+    rows = collect(CollectRequest(report=number, checker="", mode="", dump=str(report), sysroot=sysroot))
     facts = next(rows)
     assert isinstance(facts, ReportFacts)
     given = writer.add(

@@ -63,6 +63,17 @@ def suppression_files(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(_file, given))
 
 
+def sysroot_folder(given: str | None) -> str | None:
+    """Its path, whatever the working directory is. Raises UserError when it is no folder."""
+    if given is None:
+        return None
+    path = os.path.abspath(os.path.expanduser(given))
+    if not given or not os.path.isdir(path):
+        why = "not a folder" if os.path.exists(path) and given else "there is no such folder"
+        raise usage_error(f"--sysroot {given}", why, "give the one that holds the program and its libraries")
+    return path
+
+
 def _file(given: str) -> str:
     """A file of suppressions: valgrind would start nothing without it, and LeakSanitizer end the program."""
     if not os.path.isfile(given):
