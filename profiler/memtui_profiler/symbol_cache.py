@@ -121,18 +121,8 @@ def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
 
 
 def _encoded(known: Known) -> bytes:
-    # Each call and each text once: marshal writes what is shared as a reference.
-    calls: dict[NamedCall, NamedCall] = {}
-    texts: dict[str | None, str | None] = {}
-
-    def shared(call: NamedCall) -> NamedCall:
-        found = calls.get(call)
-        if found is None:
-            function, linkage_name, file = (texts.setdefault(text, text) for text in call[:3])
-            found = calls[call] = (function, linkage_name, file, *call[3:])
-        return found
-
-    payload = marshal.dumps({a: tuple(map(shared, chain)) for a, chain in known.items()}, MARSHAL_VERSION)
+    # marshal writes an object that is met again as a reference: symbolize() holds each call and each text once.
+    payload = marshal.dumps(known, MARSHAL_VERSION)
     return MAGIC + _HEAD.pack(zlib.crc32(payload), len(payload)) + payload
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 
-from memtui_parsers.clean_text import clean
+from memtui_parsers.clean_text import clean, clean_all
 from memtui_parsers.dwarf_calls import Call, Troubles, find_calls
 from memtui_parsers.elf_symbols import read_functions
 from memtui_parsers.errors import ParseError
@@ -24,6 +25,9 @@ from memtui_profiler.whereabouts import Whereabouts
 BATCH_ADDRESSES = 4000
 # How many of the files that are missing a note names.
 NAMED_FILES = 3
+
+# Half of what a call of the class costs, for rows that are made by the hundred thousand.
+_symbol: Callable[[tuple[object, ...]], Symbol] = partial(tuple.__new__, Symbol)
 
 # Per module: the addresses to look up, and the ordinals of the frames at each.
 Places = dict[int, list[int]]
@@ -56,16 +60,18 @@ def symbolize(
     sources = _Sources()
     for lookup in lookups:
         lookup.read_names()
-    text.demangle(name for lookup in lookups for name in lookup.names.values())
+    text.learn(name for lookup in lookups for name in lookup.names.values())
     for lookup in lookups:
         for address, name in lookup.names.items():
             call = text.call(Call(name, None, 0, False))
             yield from _rows(report, lookup.places[address], (call,))
     for lookup in lookups:
         folder = posixpath.dirname(lookup.module.path)
+        named: set[tuple[str | None, int | None]] = set()
         for address, calls in lookup.calls(text):
-            sources.add(calls, folder)
+            named.update([call[2:4] for call in calls])
             yield from _rows(report, lookup.places[address], calls)
+        sources.add(named, folder)
     yield from source_lines(sources.lines, sources.folders, where)
     said[:] = dict.fromkeys(clean(note) for note in said)
 
@@ -83,56 +89,61 @@ def _rows(report: int, frames: Sequence[int], calls: Sequence[NamedCall]) -> Ite
     # The function itself first: whoever reads in between sees it, and not an inlined call in its place.
     for depth in range(len(calls) - 1, -1, -1):
         for frame in frames:
-            yield Symbol(report, frame, depth, *calls[depth])
+            yield _symbol((report, frame, depth, *calls[depth], 0))
 
 
 class _Sources:
     """Which lines of which files are named, and the folders of the binaries that name them."""
 
     def __init__(self) -> None:
-        self.lines: dict[str, set[int]] = {}
         self.folders: dict[str, set[str]] = {}
+        self._lines: set[tuple[str, int]] = set()
 
-    def add(self, calls: Sequence[NamedCall], folder: str) -> None:
-        for call in calls:
-            file, line = call[2], call[3]
-            if file and line:
-                lines = self.lines.get(file)
-                if lines is None:
-                    lines = self.lines[file] = set()
-                    self.folders[file] = set()
-                lines.add(line)
-                self.folders[file].add(folder)
+    def add(self, places: set[tuple[str | None, int | None]], folder: str) -> None:
+        """Files and lines that a binary in ``folder`` names."""
+        new = {(file, line) for file, line in places if file and line}
+        self._lines |= new
+        for file in {file for file, _ in new}:
+            self.folders.setdefault(file, set()).add(folder)
+
+    @property
+    def lines(self) -> dict[str, set[int]]:
+        """By file."""
+        found: dict[str, set[int]] = {}
+        for file, line in self._lines:
+            found.setdefault(file, set()).add(line)
+        return found
 
 
 class _Text:
-    """Names as they are shown: demangled, clean, each of them once."""
+    """Names as they are shown: demangled, clean. Each text, and each call, is one object, however often it is met."""
 
     def __init__(self) -> None:
-        self._functions: dict[str, str] = {}
-        self._clean: dict[str, str] = {}
+        # By linkage name and by path, as they were read.
+        self._functions: dict[str | None, tuple[str | None, str | None]] = {None: (None, None)}
+        self._paths: dict[str | None, str | None] = {None: None}
         self._calls: dict[Call, NamedCall] = {}
+        self._unique: dict[str, str] = {}
 
-    def demangle(self, names: Iterator[str]) -> None:
-        new = set(names).difference(self._functions)
-        if new:
-            self._functions |= demangled(new)
+    def learn(self, names: Iterable[str | None], paths: Iterable[str | None] = ()) -> None:
+        """Prepare for calls of these functions in these files."""
+        new_names = {name for name in names if name is not None and name not in self._functions}
+        functions = demangled(new_names) if new_names else {}
+        new_paths = {path for path in paths if path is not None and path not in self._paths}
+        unique = self._unique
+        texts = {
+            text: unique.setdefault(shown, shown)
+            for text, shown in clean_all(new_names.union(functions.values(), new_paths)).items()
+        }
+        self._functions.update((name, (texts[functions[name]], texts[name])) for name in new_names)
+        self._paths.update((path, texts[path]) for path in new_paths)
 
     def call(self, call: Call) -> NamedCall:
-        """``call`` with its function's names; they were demangled."""
+        """``call`` as it is shown; its function and its file were learnt."""
         found = self._calls.get(call)
         if found is None:
-            name, file = call.function, call.file
-            function = None if name is None else self.clean(self._functions[name])
-            linkage_name = None if name is None else self.clean(name)
-            path = None if file is None else self.clean(file)
-            found = self._calls[call] = (function, linkage_name, path, call.line or None, int(call.inlined))
-        return found
-
-    def clean(self, text: str) -> str:
-        found = self._clean.get(text)
-        if found is None:
-            found = self._clean[text] = clean(text)
+            name, file, line, inlined = call
+            found = self._calls[call] = (*self._functions[name], self._paths[file], line or None, int(inlined))
         return found
 
 
@@ -239,12 +250,15 @@ class _Lookup:
         self, batch: Collection[tuple[int, tuple[Call, ...]]], text: _Text
     ) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
         """With names as they are shown. The function itself has its symbol table's, of which a leak's id is made."""
-        text.demangle(call.function for _, calls in batch for call in calls if call.function is not None)
-        for address, calls in batch:
+        calls = set(chain.from_iterable(calls for _, calls in batch))
+        text.learn({call.function for call in calls}, {call.file for call in calls})
+        named = text.call
+        for address, found in batch:
             name = self.names.get(address)
             if name is not None:
-                calls = (*calls[:-1], calls[-1]._replace(function=name))
-            yield address, tuple(map(text.call, calls))
+                _, file, line, inlined = found[-1]
+                found = (*found[:-1], Call(name, file, line, inlined))
+            yield address, tuple(map(named, found))
 
 
 def _troubles(troubles: Troubles, name: str, alternate_name: str) -> Iterator[str]:

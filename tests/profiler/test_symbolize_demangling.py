@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from pathlib import Path
+
+import pytest
 
 from memtui_profiler.demangling import demangled
 
@@ -49,3 +53,24 @@ def test_hostile_names_stay_mangled_and_spare_the_rest() -> None:
     assert time.monotonic() - start < 10
     assert [found[name] for name in hostile] == hostile
     assert found["_Z4openi"] == "open(int)" and found["_ZN3Foo3barEv"] == "Foo::bar()"
+
+
+def test_the_same_answers_with_and_without_cxxfilt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    library = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"
+    listed = subprocess.run(["nm", "-D", library], check=True, capture_output=True, text=True).stdout
+    names = {line.split()[-1] for line in listed.splitlines()} | {"_Z4openv.isra.0", "_Z1f\u00e9", "_Zbroken", "@", "_Z1fSs"}
+    assert len(names) > 3000
+    with_cxxfilt = demangled(names)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert demangled(names) == with_cxxfilt
+    assert with_cxxfilt["_Z1fSs"] == "f(std::string)"
+
+
+def test_names_that_are_spelled_out_to_hundreds_of_megabytes_are_bounded() -> None:
+    levels = range(13, 19)
+    names = [doubling(n).replace("1fSt", f"{len(f'f{k}')}f{k}St") for n in levels for k in range(20)]
+    start = time.monotonic()
+    found = demangled([*names, "_Z4openi"])
+    assert time.monotonic() - start < 30
+    assert all(len(text) <= 4096 for text in found.values())
+    assert found["_Z4openi"] == "open(int)"
