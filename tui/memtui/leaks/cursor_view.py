@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from memtui.leaks.columns import Piece
+from memtui.leaks.inked_view import InkedView
 from memtui.leaks.look import Look
 from memtui.leaks.look import look as look_for
 
 
-class CursorView(ScrollView, can_focus=True):
+class CursorView(InkedView):
     """A subclass says how many rows there are, draws one as pieces, and is told when the cursor moved or a row is opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -30,84 +29,45 @@ class CursorView(ScrollView, can_focus=True):
         Binding("end,G", "edge(True)", "last", show=False, id="leaks.last"),
         Binding("enter", "select", "open", show=False, id="leaks.open"),
     ]
-    # The parts that pieces of text have; a subclass may have more.
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "leak--header",
-        "leak--bytes",
-        "leak--cumulative",
-        "leak--objects",
-        "leak--average",
-        "leak--share",
-        "leak--bar",
-        "leak--through",
-        "leak--kind",
-        "leak--lost",
-        "leak--doubtful",
-        "leak--reachable",
-        "leak--alive",
-        "leak--function",
-        "leak--runtime",
-        "leak--inlined",
-        "leak--branch",
-        "leak--location",
-        "leak--new",
-        "leak--grown",
-        "leak--shrunk",
-        "leak--gone",
-        "leak--same",
-        "leak--past",
-        "leak--note",
-        "leak--fault",
-        "leak--mark",
-        "leak--hint",
-        "leak--cursor",
-        "leak--cursor-idle",
+    INKS: ClassVar[Mapping[str, str]] = {
+        "header": "$muted",
+        "bytes": "$strong",
+        "cumulative": "$foreground",
+        "objects": "$foreground",
+        "average": "$muted",
+        "share": "$muted",
+        "bar": "$bad",
+        "through": "$faint",
+        "kind": "$muted",
+        "lost": "$bad",
+        "doubtful": "$warn",
+        "reachable": "$faint",
+        "alive": "$key",
+        "function": "$foreground",
+        "runtime": "$muted",
+        "inlined": "italic $faint",
+        "branch": "$key",
+        "location": "$muted",
+        "new": "bold $bad",
+        "grown": "$bad",
+        "shrunk": "$good",
+        "gone": "$good",
+        "same": "$faint",
+        "past": "$faint",
+        "note": "$warn",
+        "fault": "bold $bad",
+        "hint": "italic $muted",
+        "mark": "bold $key",
+        "cursor": "bold on $cursor",
+        "cursor-idle": "bold on $bar",
     }
-    DEFAULT_CSS = """
-    CursorView {
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-size-vertical: 1;
-        & > .leak--header { color: $muted; }
-        & > .leak--bytes { color: $strong; }
-        & > .leak--cumulative { color: $foreground; }
-        & > .leak--objects { color: $foreground; }
-        & > .leak--average { color: $muted; }
-        & > .leak--share { color: $muted; }
-        & > .leak--bar { color: $bad; }
-        & > .leak--through { color: $faint; }
-        & > .leak--kind { color: $muted; }
-        & > .leak--lost { color: $bad; }
-        & > .leak--doubtful { color: $warn; }
-        & > .leak--reachable { color: $faint; }
-        & > .leak--alive { color: $key; }
-        & > .leak--function { color: $foreground; }
-        & > .leak--runtime { color: $muted; }
-        & > .leak--inlined { color: $faint; text-style: italic; }
-        & > .leak--branch { color: $key; }
-        & > .leak--location { color: $muted; }
-        & > .leak--new { color: $bad; text-style: bold; }
-        & > .leak--grown { color: $bad; }
-        & > .leak--shrunk, & > .leak--gone { color: $good; }
-        & > .leak--same, & > .leak--past { color: $faint; }
-        & > .leak--note { color: $warn; }
-        & > .leak--fault { color: $bad; text-style: bold; }
-        & > .leak--hint { color: $muted; text-style: italic; }
-        & > .leak--mark { color: $key; text-style: bold; }
-        & > .leak--cursor { background: $cursor; text-style: bold; }
-        & > .leak--cursor-idle { background: $bar; text-style: bold; }
-    }
-    """
 
     cursor: reactive[int] = reactive(0, repaint=False)
     beside_stack: reactive[bool] = reactive(False, repaint=False)
 
     def __init__(self, *, ascii: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id)
+        super().__init__(ascii=ascii, id=id)
         self._look: Look = look_for(ascii)
-        if ascii:
-            # The scrollbar's ends are block elements.
-            self.styles.scrollbar_size_vertical = 0
 
     # What a subclass says
 
@@ -226,22 +186,10 @@ class CursorView(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y == 0:
-            return self._strip(self.draw_header(width), on_cursor=False)
+            return self.strip(self.draw_header(width))
         row = self.scroll_offset.y + y - 1
         on_cursor = row == self.cursor
         pieces = self.draw_row(row, width, on_cursor=on_cursor)
-        return Strip.blank(width, self.rich_style) if pieces is None else self._strip(pieces, on_cursor=on_cursor)
-
-    def _strip(self, pieces: list[Piece], *, on_cursor: bool) -> Strip:
-        ground = self.rich_style
-        top = Style()
-        if on_cursor:
-            top = self.get_component_rich_style("leak--cursor" if self.has_focus else "leak--cursor-idle", partial=True)
-        segments = [
-            Segment(
-                text,
-                ground + (self.get_component_rich_style(f"leak--{part}", partial=True) if part else Style()) + top,
-            )
-            for text, part in pieces
-        ]
-        return Strip(segments).adjust_cell_length(self.size.width, ground + top)
+        if pieces is None:
+            return Strip.blank(width, self.ink(""))
+        return self.strip(pieces, ("cursor" if self.has_focus else "cursor-idle") if on_cursor else "")

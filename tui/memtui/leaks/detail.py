@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from memtui.leaks.inked_view import InkedView
 from memtui.leaks.look import Look
 from memtui.leaks.look import look as look_for
 from memtui.leaks.model import LeakTable
@@ -21,10 +20,17 @@ from memtui.leaks.stack_lines import StackLine, Stop, first_stop, note_lines, st
 from memtui_parsers.values import CheckerError, Frame
 
 # The parts of a source line that have a colour of their own.
-SYNTAX = ("keyword", "type", "string", "number", "comment", "directive")
+_SYNTAX = {
+    "keyword": "$key",
+    "type": "$secondary",
+    "string": "$good",
+    "number": "$warn",
+    "comment": "$faint",
+    "directive": "$mem-cached",
+}
 
 
-class StackView(ScrollView, can_focus=True):
+class StackView(InkedView):
     """One record's stack with a cursor over its frames, or the report's notes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -36,63 +42,29 @@ class StackView(ScrollView, can_focus=True):
         Binding("end,G", "edge(True)", "last", show=False, id="stack.last"),
         Binding("enter", "unfold", "unfold", show=False, id="stack.unfold"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "leak--heading",
-        "leak--title",
-        "leak--inlined",
-        "leak--program",
-        "leak--runtime",
-        "leak--location",
-        "leak--missing",
-        "leak--rule",
-        "leak--source",
-        "leak--source-line",
-        *(f"leak--{part}{line}" for part in SYNTAX for line in ("", "-line")),
-        "leak--source-mark",
-        "leak--source-number",
-        "leak--size",
-        "leak--note-mark",
-        "leak--note-text",
-        "leak--cursor",
+    INKS: ClassVar[Mapping[str, str]] = {
+        "heading": "$muted",
+        "title": "$warn",
+        "inlined": "italic $faint",
+        "program": "bold $strong",
+        "runtime": "$muted",
+        "location": "$muted",
+        "missing": "italic $muted",
+        "rule": "$faint",
+        "source": "$foreground",
+        "source-line": "bold $strong",
+        **_SYNTAX,
+        **{f"{part}-line": f"bold {colour}" for part, colour in _SYNTAX.items()},
+        "source-mark": "bold $bad",
+        "source-number": "$faint",
+        "size": "$bad",
+        "note-mark": "$warn",
+        "note-text": "$foreground",
+        "cursor": "on $cursor",
     }
-    DEFAULT_CSS = """
-    StackView {
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-size-vertical: 1;
-        & > .leak--heading { color: $muted; }
-        & > .leak--title { color: $warn; }
-        & > .leak--inlined { color: $faint; text-style: italic; }
-        & > .leak--program { color: $strong; text-style: bold; }
-        & > .leak--runtime { color: $muted; }
-        & > .leak--location { color: $muted; }
-        & > .leak--missing { color: $muted; text-style: italic; }
-        & > .leak--rule { color: $faint; }
-        & > .leak--source { color: $foreground; }
-        & > .leak--source-line { color: $strong; text-style: bold; }
-        & > .leak--keyword { color: $key; }
-        & > .leak--keyword-line { color: $key; text-style: bold; }
-        & > .leak--type { color: $secondary; }
-        & > .leak--type-line { color: $secondary; text-style: bold; }
-        & > .leak--string { color: $good; }
-        & > .leak--string-line { color: $good; text-style: bold; }
-        & > .leak--number { color: $warn; }
-        & > .leak--number-line { color: $warn; text-style: bold; }
-        & > .leak--comment { color: $faint; }
-        & > .leak--comment-line { color: $faint; text-style: bold; }
-        & > .leak--directive { color: $mem-cached; }
-        & > .leak--directive-line { color: $mem-cached; text-style: bold; }
-        & > .leak--source-mark { color: $bad; text-style: bold; }
-        & > .leak--source-number { color: $faint; }
-        & > .leak--size { color: $bad; }
-        & > .leak--note-mark { color: $warn; }
-        & > .leak--note-text { color: $foreground; }
-        & > .leak--cursor { background: $cursor; }
-    }
-    """
 
     def __init__(self, *, sources: Sources, ascii: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id)
+        super().__init__(ascii=ascii, id=id)
         self._look: Look = look_for(ascii)
         self._sources = sources
         self._sections: tuple[Section, ...] = ()
@@ -103,8 +75,6 @@ class StackView(ScrollView, can_focus=True):
         self._stops: tuple[Stop, ...] = ()
         self._chosen = 0
         self._lines: tuple[StackLine, ...] = ()
-        if ascii:
-            self.styles.scrollbar_size_vertical = 0
 
     @property
     def frame(self) -> Frame | None:
@@ -234,16 +204,9 @@ class StackView(ScrollView, can_focus=True):
             self.action_unfold()
 
     def render_line(self, y: int) -> Strip:
-        width, ground = self.size.width, self.rich_style
         row = self.scroll_offset.y + y
         if row >= len(self._lines):
-            return Strip.blank(width, ground)
+            return Strip.blank(self.size.width, self.ink(""))
         line = self._lines[row]
-        if self.has_focus and self._stops and line.stop == self._chosen:
-            ground = ground + self.get_component_rich_style("leak--cursor", partial=True)
-        segments = [
-            Segment(text, ground + (self.get_component_rich_style(f"leak--{part}", partial=True) if part else Style()))
-            for text, part in line.pieces
-            if text
-        ]
-        return Strip(segments).adjust_cell_length(width, ground)
+        on_cursor = self.has_focus and bool(self._stops) and line.stop == self._chosen
+        return self.strip(line.pieces, "cursor" if on_cursor else "")

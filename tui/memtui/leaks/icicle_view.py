@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from memtui.leaks.icicle import Box, Icicle, icicle
 from memtui.leaks.icicle_lines import Lighting, row_pieces
+from memtui.leaks.inked_view import InkedView
 from memtui.leaks.look import look as look_for
 from memtui.leaks.model import Cancelled
 from memtui.leaks.palette import HUES, Colouring
 from memtui.leaks.search import Found
 from memtui.leaks.tree import Node, Tree
 
-_HUE_RULES = "".join(f"& > .icicle--hue-{n} {{ background: $flame-{n}; color: $flame-text; }}\n" for n in range(HUES))
 
-
-class IcicleView(ScrollView, can_focus=True):
+class IcicleView(InkedView):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "walk('down')", "to the callee", show=False, id="icicle.down"),
         Binding("up,k", "walk('up')", "to the caller", show=False, id="icicle.up"),
@@ -36,55 +34,32 @@ class IcicleView(ScrollView, can_focus=True):
         Binding("enter", "zoom_in", "zoom in", show=False, id="icicle.zoom-in"),
         Binding("backspace", "zoom_out", "zoom out", show=False, id="icicle.zoom-out"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(f"icicle--hue-{n}" for n in range(HUES)),
-        "icicle--root",
-        "icicle--runtime",
-        "icicle--merged",
-        "icicle--grown",
-        "icicle--shrunk",
-        "icicle--same",
-        "icicle--match",
-        "icicle--dim",
-        "icicle--selected",
-        "icicle--path",
-        "icicle--hint",
+    INKS: ClassVar[Mapping[str, str]] = {
+        **{f"hue-{n}": f"$flame-text on $flame-{n}" for n in range(HUES)},
+        "root": "$strong on $rule",
+        "runtime": "$foreground on $flame-runtime",
+        "merged": "$muted on $bar",
+        "grown": "$flame-text on $bad",
+        "shrunk": "$flame-text on $good",
+        "same": "$foreground on $flame-runtime",
+        "match": "bold $flame-text on $warn",
+        "dim": "$muted on $bar",
+        "selected": "bold $background on $strong",
+        "path": "$muted",
+        "hint": "italic $muted",
     }
-    DEFAULT_CSS = (
-        """
-    IcicleView {
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-size-vertical: 1;
-        & > .icicle--root { background: $rule; color: $strong; }
-        & > .icicle--runtime { background: $flame-runtime; color: $foreground; }
-        & > .icicle--merged { background: $bar; color: $muted; }
-        & > .icicle--grown { background: $bad; color: $flame-text; }
-        & > .icicle--shrunk { background: $good; color: $flame-text; }
-        & > .icicle--same { background: $flame-runtime; color: $foreground; }
-        & > .icicle--match { background: $warn; color: $flame-text; text-style: bold; }
-        & > .icicle--dim { background: $bar; color: $muted; }
-        & > .icicle--selected { background: $strong; color: $background; text-style: bold; }
-        & > .icicle--path { color: $muted; }
-        & > .icicle--hint { color: $muted; text-style: italic; }
-        """
-        + _HUE_RULES
-        + "}"
-    )
 
     class Moved(Message):
         """Another box is in hand, or other boxes are on the screen."""
 
     def __init__(self, *, ascii: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id)
+        super().__init__(ascii=ascii, id=id)
         self._look = look_for(ascii)
         self._tree: Tree | None = None
         self._zoomed: Node | None = None
         self._shown: Icicle | None = None
         self._lighting = Lighting(outlined=ascii)
         self._wanted: Node | None = None
-        if ascii:
-            self.styles.scrollbar_size_vertical = 0
 
     # What is shown
 
@@ -258,27 +233,18 @@ class IcicleView(ScrollView, can_focus=True):
     # Drawing
 
     def render_line(self, y: int) -> Strip:
-        width, ground, shown = self.size.width, self.rich_style, self._shown
-        if shown is None:
-            return Strip.blank(width, ground)
+        shown = self._shown
+        row = self.scroll_offset.y + y - 1
+        if shown is None or row >= len(shown.rows):
+            return Strip.blank(self.size.width, self.ink(""))
         if y == 0:
             return self._words(self._way(shown), "path")
-        row = self.scroll_offset.y + y - 1
-        if row >= len(shown.rows):
-            return Strip.blank(width, ground)
         if row == 0 and not shown.zoomed.size_bytes:
             return self._words("No record passes the filter: esc clears it.", "hint")
-        segments = [
-            Segment(text, self._style_of(part) if part else ground)
-            for text, part in row_pieces(shown, row, self._lighting, self._look)
-        ]
-        return Strip(segments).adjust_cell_length(width, ground)
+        return self.strip(row_pieces(shown, row, self._lighting, self._look))
 
     def _words(self, words: str, part: str) -> Strip:
-        ground = self.rich_style
-        style = ground + self.get_component_rich_style(f"icicle--{part}", partial=True)
-        text = self._look.cut(self._look.text(f" {words}"), self.size.width)
-        return Strip([Segment(text, style)]).adjust_cell_length(self.size.width, ground)
+        return self.strip([(self._look.cut(self._look.text(f" {words}"), self.size.width), part)])
 
     def _way(self, shown: Icicle) -> str:
         """The functions above the one that fills the width, the nearest first to stay; else what the picture says."""
@@ -294,10 +260,10 @@ class IcicleView(ScrollView, can_focus=True):
             words = f"{name} › {words}"
         return words
 
-    def _style_of(self, part: str) -> Style:
-        whole = self.get_component_rich_style(f"icicle--{part.removesuffix('-edge')}", partial=True)
-        if self.app.no_color:
-            return self.rich_style + Style(bold=part in ("selected", "match"), reverse=part == "selected")
+    def pure(self, part: str) -> Style:
+        """Boxes where there is no colour are told apart by weight; a box's edge is drawn in the box's colour on the ground."""
+        if self.app.no_color and part not in ("path", "hint"):
+            return Style(bold=part in ("selected", "match"), reverse=part == "selected")
         if part.endswith("-edge"):
-            return self.rich_style + Style(color=whole.bgcolor)
-        return self.rich_style + whole
+            return Style(color=super().pure(part.removesuffix("-edge")).bgcolor)
+        return super().pure(part)
