@@ -8,8 +8,9 @@ from memtui_parsers.elf_facts import ElfFacts
 from memtui_parsers.maps import file_path
 from memtui_parsers.values import Mapping
 
-# Bytes in a page on x86-64, on Apple's cores, and on some other aarch64 and ppc64 machines.
-PAGE_SIZES = (4096, 16384, 65536)
+# In bytes. x86 has one size; on aarch64, ppc64 and others it is the kernel's choice.
+PAGE_SIZE = 4096
+OTHER_PAGE_SIZES = (PAGE_SIZE, 16384, 65536)
 
 
 def code_ranges(mappings: Iterable[Mapping]) -> dict[str, tuple[int, int]]:
@@ -33,4 +34,5 @@ def may_be_mapped(mapped: tuple[int, int], facts: ElfFacts) -> bool:
         return False
     start = min(segment.file_offset for segment in code)
     end = max(segment.file_offset + segment.file_size for segment in code)
-    return any(mapped == (start & -page, end + page - 1 & -page) for page in PAGE_SIZES)
+    pages = (PAGE_SIZE,) if facts.machine in ("x86-64", "i386") else OTHER_PAGE_SIZES
+    return any(mapped == (start & -page, end + page - 1 & -page) for page in pages)

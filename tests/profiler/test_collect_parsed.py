@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import pytest
 
+from memtui_parsers.elf_facts import read_elf_facts
 from memtui_parsers.lsan_log import parse_lsan_log
 from memtui_parsers.report_json import to_json
 from memtui_parsers.valgrind_xml import parse_valgrind_xml
@@ -51,6 +52,7 @@ from memtui_profiler.session.rows import (
 from memtui_profiler.session.writer import DATABASE, SessionWriter
 from tests.fixtures.leaky import build
 from tests.fixtures.report_files import REPORTS, sample
+from tests.parsers.test_pprof_proto import message, number, one, text
 
 R = TypeVar("R", bound=Row)
 PROGRAM = Module("/srv/prog", "ab12")
@@ -211,6 +213,50 @@ def test_raw_offsets_are_named_from_the_file_that_ran(tmp_path: Path) -> None:
     again = tmp_path / "again"
     again.mkdir()
     assert any("inlined is newer than this report" in note for note in opened(again, path).notes)
+
+
+def test_a_file_without_code_at_the_addresses_names_nothing(tmp_path: Path) -> None:
+    program = build("inlined")
+    log = sample("lsan-offsets.log").decode().replace("/tmp/memtui-reports/inlined", str(program.path))
+    path = tmp_path / "lsan.log"
+    path.write_text(log.replace("0x1191)", "0x7191)"))
+    session = tmp_path / "session"
+    session.mkdir()
+    report = opened(session, path)
+    why = "no names from inlined: the file has changed since it was loaded: it has no code at some of the addresses"
+    assert why in report.notes
+    own = [f for leak in report.leaks for f in leak.stack if f.module and f.module.path == str(program.path)]
+    assert own and not any(frame.function or frame.module is None or frame.module.build_id for frame in own)
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_mappings_that_know_their_build_refuse_another(tmp_path: Path, changed: bool) -> None:
+    """A pprof profile of addresses alone: both builds are named where they differ, and a file that is gone is said."""
+    program = build("inlined").path
+    with program.open("rb") as stream:
+        identity = read_elf_facts(stream).build_id
+    ran = "ab" * 20 if changed else identity
+    words = ("objects", "count", "space", "bytes", str(program), ran, "/gone/lib.so")
+    call = 0x400000 + file_offset(program, int(frame_offsets(program)[0], 16))
+    more = text(3, number(1, 1) + number(2, 0x400000) + number(3, 0x480000) + number(5, 5) + number(6, 6))
+    more += text(3, number(1, 2) + number(2, 0x700000) + number(3, 0x780000) + number(5, 7))
+    more += text(4, number(1, 1) + number(2, 1) + number(3, call))
+    more += text(4, number(1, 2) + number(2, 2) + number(3, 0x700010))
+    path = tmp_path / "profile"
+    path.write_bytes(message(*words, samples=one([1, 8], [1, 2]), more=more, types=(1, 3)))
+    report = opened(tmp_path, path)
+    assert "no names from lib.so: No such file or directory" in report.notes
+    names = [frame.linkage_name for frame in report.leaks[0].stack if not frame.inlined]
+    assert names == [None if changed else "_ZN12_GLOBAL__N_112accept_peersEi", None]
+    why = f"the file has changed since it was loaded (build-id {identity[:12]}, what ran had {ran[:12]})"
+    assert (f"no names from inlined: {why}" in report.notes) == changed
+
+
+def file_offset(program: Path, address: int) -> int:
+    """Where the code at a virtual address of the program is in its file."""
+    with program.open("rb") as stream:
+        segments = read_elf_facts(stream).segments
+    return next(address - s.vaddr + s.file_offset for s in segments if s.vaddr <= address < s.vaddr + s.file_size)
 
 
 def frame_offsets(program: Path) -> tuple[str, str, str]:

@@ -75,6 +75,7 @@ def run(
     *,
     known_build_id: str | None = None,
     sysroot: Path | None = None,
+    moved: bool = False,
     module_path: str | None = None,
     cache: SymbolCache = NO_CACHE,
 ) -> tuple[list[Symbol], list[SourceLine], list[str]]:
@@ -90,7 +91,7 @@ def run(
     ]
     frames.append(LeakFrame(report=3, ordinal=len(offsets), address="0x10", module=None, offset=None))
     notes: list[str] = []
-    rows = list(symbolize(3, [module], frames, where=Whereabouts(sysroot), notes=notes, cache=cache))
+    rows = list(symbolize(3, [module], frames, where=Whereabouts(sysroot, moved=moved), notes=notes, cache=cache))
     return [r for r in rows if isinstance(r, Symbol)], [r for r in rows if isinstance(r, SourceLine)], notes
 
 
