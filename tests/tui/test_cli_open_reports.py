@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from memtui.app import MemtuiApp
 from memtui.commands.open import contents_of, run_open, session_of
 from memtui.leaks.pane import LeakPane
 from memtui.options import Open
+from memtui_parsers.elf_facts import read_elf_facts, symbol_addresses
 from memtui_parsers.report_json import from_json
 from memtui_parsers.sniff import FileKind
 from memtui_profiler.errors import UserError
+from tests.fixtures import sessions
+from tests.fixtures.leaky import build
 from tests.fixtures.report_files import HEAPS, REPORTS, sample
 from tests.fixtures.screens import Notebook, eventually
 
@@ -113,3 +117,67 @@ def test_a_cut_report_is_shown_with_its_note(tmp_path: Path, capsys: pytest.Capt
     run_open(Open(str(tmp_path / "cut.xml"), plain=True, ascii=True))
     out = capsys.readouterr().out
     assert out.startswith("356 B leaked in 5 objects") and "note: The file ends before valgrind had told" in out
+
+
+def moved_profile(folder: Path) -> tuple[Path, Path]:
+    """A .heap of a program, and a folder with that program under its name alone."""
+    program = build("no_pie").path
+    (folder / "root").mkdir()
+    shutil.copy(program, folder / "root/server")
+    with program.open("rb") as stream:
+        facts = read_elf_facts(stream)
+        main = symbol_addresses(stream, ["main"])["main"]
+    (code,) = [segment for segment in facts.segments if segment.flags & 1]
+    start = code.vaddr & -4096
+    end, offset = code.vaddr + code.file_size + 4095 & -4096, code.file_offset & -4096
+    (folder / "x.heap").write_text(
+        f"heap profile: 1: 8 [1: 8] @ heapprofile\n1: 8 [1: 8] @ {main + 2:#x}\n\nMAPPED_LIBRARIES:\n"
+        f"{start:x}-{end:x} r-xp {offset:08x} 08:01 5 /gone/server\n"
+    )
+    return folder / "x.heap", folder / "root"
+
+
+async def test_a_report_whose_files_have_moved_on_the_screen(tmp_path: Path) -> None:
+    report, root = moved_profile(tmp_path)
+    with session_of(report, sysroot=str(root)) as folder:
+        app = MemtuiApp(folder, connect=lambda _: Notebook(connected=False))
+        async with app.run_test(size=(120, 40)) as pilot:
+
+            def named() -> bool:
+                arrangement = next((pane.arrangement for pane in app.query(LeakPane)), None)
+                leaks = () if arrangement is None else arrangement.table.report.leaks
+                return [frame.function for leak in leaks for frame in leak.stack] == ["main"]
+
+            await eventually(pilot, named, "the name that the moved program gives")
+
+
+def test_a_sysroot_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, _ = moved_profile(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run_open(Open(str(report), plain=True, ascii=True, sysroot="root")) == 0
+    assert " main" in capsys.readouterr().out
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_open(Open(str(report), plain=True, ascii=True, sysroot="~/root")) == 0
+    assert " main" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", ["none", "x.heap", "", "x.heap/below"])
+def test_a_sysroot_that_is_no_folder_is_wrong_usage(given: str, tmp_path: Path) -> None:
+    report, _ = moved_profile(tmp_path)
+    with pytest.raises(UserError, match="--sysroot") as caught:
+        run_open(Open(str(report), plain=True, sysroot=given and str(tmp_path / given)))
+    assert caught.value.exit_code == 2 and "folder" in caught.value.why
+
+
+def test_a_session_was_named_when_it_was_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report, root = moved_profile(tmp_path)
+    session = str(sessions.storyboard(tmp_path / "s", end_s=164.0))
+    for paths in ((session, None), (f"{session}/session.db", None), (session, f"{session}/session.db")):
+        with pytest.raises(UserError, match="has its names already") as caught:
+            run_open(Open(paths[0], newer=paths[1], plain=True, sysroot=str(root)))
+        assert caught.value.exit_code == 2
+    # Beside a session, a file may need it.
+    assert run_open(Open(session, newer=str(report), plain=True, ascii=True, sysroot=str(root))) == 0
+    assert " main" in capsys.readouterr().out

@@ -94,6 +94,7 @@ def test_each_command() -> None:
     assert parse(["open", "a", "--plain"], "0")[0] == Open("a", plain=True)
     assert parse(["open", "--", "--odd.heap"], "0")[0] == Open("--odd.heap")
     assert parse(["open", "a", "--format", "json", "b"], "0")[0] == Open("a", newer="b", format="json")
+    assert parse(["open", "--sysroot", "/mnt/server", "a"], "0")[0] == Open("a", sysroot="/mnt/server")
     assert parse(["resume"], "0")[0] == Resume(None)
     assert parse(["resume", "2026"], "0")[0] == Resume("2026")
     assert parse(["sessions"], "0")[0] == Sessions(())
@@ -195,6 +196,7 @@ def test_a_slip_of_the_finger_is_named() -> None:
 
 def test_an_option_of_another_command_is_told_so() -> None:
     assert "memtui check" in refusal("--keep", "p").todo
+    assert "memtui open" in refusal("resume", "--sysroot", "d").todo
     assert "memtui PROGRAM" in refusal("open", "--check=normal", "x").todo
 
 
