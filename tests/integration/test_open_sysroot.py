@@ -123,6 +123,12 @@ def test_a_library_that_was_rebuilt_names_nothing(moved: Moved, tmp_path: Path, 
     assert f"no names from libleaky.so: {why}" in document["notes"]
     assert planted(document) == OF_PROGRAM
 
+    # At its own path, without a folder named, it is no more the one that ran.
+    shutil.copytree(folder, moved.home)
+    at_home = opened(tmp_path, moved.dump)
+    assert planted(at_home) == OF_PROGRAM
+    assert any(f"{moved.home}/libleaky.so is another build: its code is not where" in note for note in at_home["notes"])
+
     # A report that knows the build: of what it has no names for, both ids are said.
     for leak in named["leaks"]:
         for frame in leak["stack"]:
