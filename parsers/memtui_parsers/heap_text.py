@@ -1,18 +1,19 @@
-"""gperftools' heap profiles and leak dumps in text: .heap files and what /pprof/heap and /pprof/growth answer.
+"""gperftools' heap profiles and leak dumps in text: .heap files and what /pprof/heap and /pprof/growth answer; jemalloc's too.
 
 The format (FACTS.md): a header line ``heap profile: OBJECTS: BYTES [OBJECTS: BYTES] @ KIND[/PERIOD]``, a line of the same
-shape per stack (a leak dump: per leaked object), then ``MAPPED_LIBRARIES:`` and the lines of /proc/PID/maps.
+shape per stack (a leak dump and a sampled profile: per object), then ``MAPPED_LIBRARIES:`` and the lines of /proc/PID/maps.
+jemalloc begins with ``heap_v2/PERIOD`` and writes ``@ STACK`` before the lines ``t*: OBJECTS: BYTES [OBJECTS: BYTES]`` (all
+threads) and ``tN: ...`` (one of them).
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import BinaryIO
 
 from memtui_parsers.errors import ParseError
+from memtui_parsers.heap_sampling import EVERYTHING, Sampling, sampling_of
 from memtui_parsers.maps import MAX_LINE_BYTES, MAX_MAPPINGS, parse_mapping
 from memtui_parsers.values import HeapEntry, HeapProfile, Mapping
 
@@ -25,23 +26,25 @@ MAX_ADDRESSES = 1_000_000
 _CHUNK_BYTES = 1 << 18
 _RECENT = 4096
 _COUNTS = rb"\s*(-?\d{1,18}):\s*(-?\d{1,18})\s*\[\s*(-?\d{1,18}):\s*(-?\d{1,18})\]\s*"
-_HEADER = re.compile(rb"heap profile:" + _COUNTS + rb"@\s*([a-z0-9_]{1,32})(?:/(\d{1,18}))?\s*")
+_HEADER = re.compile(rb"heap profile:" + _COUNTS + rb"(?:@\s*([a-z0-9_]{1,32})(?:/(\d{1,18}))?\s*)?")
+_JEMALLOC = re.compile(rb"heap_v2/(\d{1,18})\s*")
+_THREAD = re.compile(rb"\s*t(\*|\d{1,18}):")
 _ENTRY = re.compile(_COUNTS)
 _MAPS_HEADINGS = (b"MAPPED_LIBRARIES:", b"--- Memory map: ---")
 _GZIP = b"\x1f\x8b"
 
 
 def parse_heap(stream: BinaryIO) -> HeapProfile:
-    """The whole file, its lines added up by stack. Counts are as written: see scale_sampled().
+    """The whole file, its lines added up by stack; where only samples were counted, what they stand for.
 
     A file that is cut gives what was whole of it, and a note. Raises ParseError when it is no heap profile at all.
     """
     lines = _lines(stream)
-    kind, period, header = _header(lines)
-    stacks = _Stacks()
+    kind, sampling, header = _header(lines)
+    stacks = _Stacks(sampling)
     mappings: tuple[Mapping, ...] | None = None
     cut = False
-    for number, (line, whole) in lines:
+    for number, (line, whole) in _joined(lines) if header is None else lines:
         if not whole:
             cut = True
         elif stacks.add(line):
@@ -52,57 +55,23 @@ def parse_heap(stream: BinaryIO) -> HeapProfile:
             stacks.unread(number)
     entries = stacks.entries()
     notes = stacks.notes()
-    missing_bytes = header.inuse_bytes - sum(e.inuse_bytes for e in entries)
-    if missing_bytes > 0:
-        missing_objects = max(0, header.inuse_objects - sum(e.inuse_objects for e in entries))
+    if sampling.mean_bytes:
+        notes.append(f"one sample was taken in {sampling.mean_bytes:.0f} bytes: bytes and objects are estimates")
+    objects, size_bytes = stacks.counted()
+    if header is not None and header.inuse_bytes > size_bytes:
+        missing_bytes, missing_objects = header.inuse_bytes - size_bytes, max(0, header.inuse_objects - objects)
         notes.insert(
             0, f"the dump is cut: {missing_bytes} bytes in {missing_objects} objects that its header counts are missing"
         )
-    elif cut:
-        notes.insert(0, "the dump ends in the middle of a line")
+    elif cut or (header is None and mappings is None):
+        notes.insert(0, "the dump ends in the middle of a line" if cut else "the dump is cut before its end")
     if mappings is None and entries:
         notes.append("the dump does not say which libraries were loaded, so no address can be named")
-    return HeapProfile(kind, period, header, entries, mappings or (), tuple(notes))
-
-
-def is_whole(profile: HeapProfile) -> bool:
-    """Whether the entries add up to what the header says is in use; false for a dump that was cut."""
-    return (
-        sum(e.inuse_objects for e in profile.entries) == profile.header.inuse_objects
-        and sum(e.inuse_bytes for e in profile.entries) == profile.header.inuse_bytes
-    )
-
-
-def scale_sampled(profile: HeapProfile) -> HeapProfile:
-    """Estimates of all allocations from a sampled profile's counts; one that counts everything comes back as it is.
-
-    With PERIOD in ``heap_v2`` and ``heapz_v2`` a block of s bytes was sampled with the chance 1-exp(-s/PERIOD); ``heap`` is
-    the older way: blocks below half of PERIOD count as if they had that size (FACTS.md and google-pprof).
-    """
-    if not profile.period:
-        return profile
-    second = profile.kind.endswith("_v2")
-
-    def scaled(objects: int, size_bytes: int) -> tuple[int, int]:
-        if objects <= 0 or size_bytes <= 0:
-            return objects, size_bytes
-        mean = size_bytes / objects
-        factor = -1 / math.expm1(-mean / profile.period) if second else max(1.0, profile.period / 2 / mean)
-        return round(objects * factor), round(size_bytes * factor)
-
-    def entry(e: HeapEntry) -> HeapEntry:
-        inuse = scaled(e.inuse_objects, e.inuse_bytes)
-        return HeapEntry(*inuse, *scaled(e.allocated_objects, e.allocated_bytes), e.addresses)
-
-    entries = tuple(sorted(map(entry, profile.entries), key=_rank))
-    header = HeapEntry(
-        sum(e.inuse_objects for e in entries),
-        sum(e.inuse_bytes for e in entries),
-        sum(e.allocated_objects for e in entries),
-        sum(e.allocated_bytes for e in entries),
-        (),
-    )
-    return replace(profile, header=header, entries=entries, period=0)
+    if header is None:
+        whole = mappings is not None and not cut
+    else:
+        whole = (objects, size_bytes) == (header.inuse_objects, header.inuse_bytes)
+    return HeapProfile(kind, sampling.mean_bytes, header, whole, entries, mappings or (), tuple(notes))
 
 
 def _rank(entry: HeapEntry) -> tuple[int, int]:
@@ -132,19 +101,36 @@ def _split(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
         yield held, False
 
 
-def _header(lines: _Numbered) -> tuple[str, int, HeapEntry]:
+def _header(lines: _Numbered) -> tuple[str, Sampling, HeapEntry | None]:
+    """Kind, sampling, and the totals that the entries should add up to, None where the file has none that they could."""
     for number, (line, _) in lines:
         if (not line.strip() or line.startswith(b"%")) and number < 100:  # pprof's servers may warn before the header
             continue
         matched = _HEADER.fullmatch(line) if len(line) <= MAX_LINE_BYTES else None
         if matched is not None:
             counts = [int(n) for n in matched.groups()[:4]]
-            kind, period = matched[5].decode("ascii"), int(matched[6] or 0)
-            return kind, period, HeapEntry(counts[0], counts[1], counts[2], counts[3], ())
+            kind, period = (matched[5] or b"").decode("ascii"), int(matched[6] or 0)
+            sampling = sampling_of(kind, period, equal_totals=counts[:2] == counts[2:])
+            return kind, sampling, HeapEntry(counts[0], counts[1], counts[2], counts[3], ())
+        if len(line) <= MAX_LINE_BYTES and (matched := _JEMALLOC.fullmatch(line)):
+            return "heap_v2", sampling_of("heap_v2", int(matched[1]), equal_totals=False), None
         if line.startswith(_GZIP):
             raise ParseError("a compressed pprof profile, not gperftools' text", line=number)
         raise ParseError("no heap profile: its first line should start with 'heap profile:'", line=number, excerpt=line)
     raise ParseError("an empty file, no heap profile")
+
+
+def _joined(lines: _Numbered) -> _Numbered:
+    """jemalloc's two lines to a stack as gperftools' one, single threads' left out: they are in ``t*``."""
+    stack: bytes | None = None
+    for number, (line, whole) in lines:
+        if whole and line.startswith(b"@"):
+            stack = line
+        elif matched := _THREAD.match(line):
+            if stack is not None and matched[1] == b"*":
+                yield number, (line[matched.end() :] + stack, whole)
+        else:
+            yield number, (line, whole)
 
 
 def _mappings(lines: _Numbered) -> tuple[tuple[Mapping, ...], bool]:
@@ -178,12 +164,14 @@ class _Addresses(dict[bytes, int]):
 class _Stacks:
     """Adds entry lines up by stack, within the bounds above; what is beyond them is counted under an empty stack."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampling: Sampling) -> None:
+        self._estimate = None if sampling is EVERYTHING else sampling.estimate
+        self._sampled = [0, 0]
         self._addresses = _Addresses()
         self._index: dict[tuple[int, ...], int] = {}
-        self._counts: list[int] = []  # four for each stack: of a million lists of four the overhead would be most
+        self._counts: list[float] = []  # four for each stack: of a million lists of four the overhead would be most
         # A leak dump repeats the same figures and stack for each object, mostly soon again.
-        self._figures: dict[bytes, tuple[int, ...]] = {}
+        self._figures: dict[bytes, tuple[float, ...]] = {}
         self._recent: dict[bytes, int] = {}
         self._steps = 0
         self._beyond = 0
@@ -213,19 +201,32 @@ class _Stacks:
         counts[where + 1] += figures[1]
         counts[where + 2] += figures[2]
         counts[where + 3] += figures[3]
+        if self._estimate is not None:
+            self._sampled[0] += int(figures[4])
+            self._sampled[1] += int(figures[5])
         return True
 
-    def _read_figures(self, head: bytes) -> tuple[int, ...] | None:
+    def _read_figures(self, head: bytes) -> tuple[float, ...] | None:
+        """Four, and of a sampled profile the first two again, as they are in the file."""
         matched = _ENTRY.fullmatch(head)
         if matched is None:
             return None
-        figures = tuple(map(int, matched.groups()))
-        if min(figures) < 0:
+        counted = tuple(map(int, matched.groups()))
+        if min(counted) < 0:
             return None
+        figures: tuple[float, ...] = counted
+        if self._estimate is not None:
+            figures = (*self._estimate(*counted[:2]), *self._estimate(*counted[2:]), *counted[:2])
         if len(self._figures) >= _RECENT:
             self._figures.clear()
         self._figures[head] = figures
         return figures
+
+    def counted(self) -> tuple[int, int]:
+        """Objects and bytes in use in all lines, as they are in the file."""
+        if self._estimate is not None:
+            return self._sampled[0], self._sampled[1]
+        return round(sum(self._counts[0::4])), round(sum(self._counts[1::4]))
 
     def unread(self, number: int) -> None:
         self._unread += 1
@@ -236,8 +237,9 @@ class _Stacks:
         counts = self._counts
         self._recent.clear()
         self._addresses.clear()
+        # Of an int that is no work.
         found = [
-            HeapEntry(counts[at], counts[at + 1], counts[at + 2], counts[at + 3], stack)
+            HeapEntry(round(counts[at]), round(counts[at + 1]), round(counts[at + 2]), round(counts[at + 3]), stack)
             for stack, at in self._index.items()
         ]
         found.sort(key=_rank)

@@ -79,7 +79,7 @@ _LOG_SIGNS = (
     b"in loss record",
 )
 _XML = re.compile(rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*<([A-Za-z_][\w.-]{0,100})", re.DOTALL)
-_HEAP = re.compile(rb"\s*(?:%[^\n]*\n\s*)*heap profile:")
+_HEAP = re.compile(rb"\s*(?:%[^\n]*\n\s*)*(?:heap profile:|heap_v2/\d{1,18}\s*\n)")
 _SCHEMA = re.compile(rb'"schema"\s*:\s*"memtui-report/\d+"')
 _FOLDED = re.compile(rb"[^\s;][^\x00-\x08]*?(;?) \d{1,18}(?:\.\d{1,18})?\r?")
 # What is often taken for a report, by its first bytes: its name, and how to get from it to one.

@@ -38,16 +38,18 @@ class HeapEntry:
 
 @dataclass(frozen=True, slots=True)
 class HeapProfile:
-    """A gperftools heap profile or leak dump, aggregated by stack, largest in-use first.
+    """A heap profile of gperftools or jemalloc or a leak dump, aggregated by stack, largest in-use first.
 
-    ``kind`` is the header's word after ``@`` (heapprofile, heap_v2, growth ...), ``period`` its sampling period in bytes
-    (0: every allocation counted). ``header`` holds the totals as the file's first line states them. ``notes`` say in words
-    what was not whole (a cut file, lines passed over).
+    ``kind`` is the header's word after ``@`` (heapprofile, heap_v2, growth ...). ``period``: one allocation in so many bytes
+    was counted, so the entries are estimates (0: every allocation was). ``header`` holds the totals as the file's first line
+    states them, None for jemalloc's; ``whole``: nothing is missing. ``notes`` say in words what was not whole (a cut file,
+    lines passed over).
     """
 
     kind: str
-    period: int
-    header: HeapEntry
+    period: float
+    header: HeapEntry | None
+    whole: bool
     entries: tuple[HeapEntry, ...]
     mappings: tuple[Mapping, ...]
     notes: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
-from memtui_parsers.heap_text import is_whole, parse_heap, scale_sampled
+from memtui_parsers.heap_text import parse_heap
 from memtui_parsers.heapcheck_log import HeapcheckLog, check_sentence, parse_heapcheck_log, report_from_log
 from memtui_parsers.heapcheck_notes import STACKS_NOT_SEARCHED
 from memtui_parsers.leak_id import is_runtime_module
@@ -54,8 +54,6 @@ def collect_heap(request: CollectRequest) -> Iterator[Row]:
 
 def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog) -> Iterator[Row]:
     report = request.report
-    whole = is_whole(profile)
-    profile = scale_sampled(profile)
     where = Whereabouts.of(request)
     finder = ModuleFinder(profile.mappings, request.extra_maps, where, compare=request.bare)
     found = _Frames(report, finder)
@@ -77,7 +75,7 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     runtimes = _runtimes_own(leaks, frames, modules) if kind is LeakKind.NOT_FREED else []
     said = [*profile.notes, *_homeless(profile, frames), *runtimes, *_log_notes(request, log)]
     yield from note_rows(report, said)
-    status = ReportStatus.COMPLETE if whole else ReportStatus.TRUNCATED
+    status = ReportStatus.COMPLETE if profile.whole else ReportStatus.TRUNCATED
     yield end_row(report, status, total_bytes, total_objects)
     # What the finder could not read is what the symbols will say too, in the same words.
     later = list(finder.notes)

@@ -87,7 +87,7 @@ def blind(name: str, seconds: int, folder: Path) -> None:
 def fuzz(name: str, seconds: int, how: str) -> bool:
     """Whether the parser held."""
     folder = Path(tempfile.mkdtemp(prefix=f"memtui-fuzz-{name}-"))
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / "parsers")))
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "parsers"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, __file__, "--one", how, "--seconds", str(seconds), "--folder", str(folder), name],
         env={**os.environ, "PYTHONPATH": paths},

@@ -73,6 +73,7 @@ def own_totals(sessions: Path, mode: str) -> dict[str, int]:
     files = sorted(sessions.rglob("heap.*.heap" if mode == "profile" else "*._main_-end.heap"))
     with files[-1].open("rb") as stream:
         header = parse_heap(stream).header
+    assert header is not None
     return {"bytes": header.inuse_bytes, "objects": header.inuse_objects}
 
 

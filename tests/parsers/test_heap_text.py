@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from memtui_parsers import heap_text
 from memtui_parsers.errors import ParseError
-from memtui_parsers.heap_text import is_whole, parse_heap, scale_sampled
+from memtui_parsers.heap_text import parse_heap
 from memtui_parsers.values import HeapEntry, HeapProfile
 from tests.fixtures.leaky import build
 
@@ -42,7 +42,7 @@ def test_a_line_per_object_is_added_up_by_stack_largest_first() -> None:
     assert profile.header == HeapEntry(3, 350, 4, 450, ())
     assert [m.path for m in profile.mappings] == ["/srv/rpc server"]
     assert profile.notes == ()
-    assert is_whole(profile)
+    assert profile.whole
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,13 @@ def test_a_line_per_object_is_added_up_by_stack_largest_first() -> None:
         (b"heapprofile", "heapprofile", 0),
         (b"heap_v2/524288", "heap_v2", 524288),
         (b"heapz_v2/1", "heapz_v2", 1),
-        (b"heap/1048576", "heap", 1048576),
+        (b"heapz_v2", "heapz_v2", 131072),
+        (b"heap/1048576", "heap", 524288),
+        (b"heap", "heap", 131072),
         (b"growth", "growth", 0),
-        (b"growthz", "growthz", 0),
+        (b"growthz/4096", "growthz", 0),
+        (b"fragmentationz", "fragmentationz", 0),
+        (b"heapprofile/4096", "heapprofile", 0),
         (b" heapprofile", "heapprofile", 0),
     ],
 )
@@ -88,7 +92,7 @@ def test_a_cut_file_gives_what_was_whole_and_says_what_is_missing() -> None:
     whole = dump(b"1: 100 [1: 100] @ 0x10 0x20", b"2: 200 [2: 200] @ 0x30 0x40")
     cut = parse(whole[: whole.index(b"0x40") + 3])
     assert cut.entries == (HeapEntry(1, 100, 1, 100, (0x10, 0x20)),)
-    assert not is_whole(cut)
+    assert not cut.whole
     assert cut.notes[0] == "the dump is cut: 200 bytes in 2 objects that its header counts are missing"
     assert "libraries" in cut.notes[1]
 
@@ -123,16 +127,64 @@ def test_an_endless_line_is_not_held() -> None:
     assert profile.entries == (HeapEntry(3, 300, 3, 300, (0x10,)),)
 
 
-def test_sampled_counts_are_scaled_as_pprof_does() -> None:
-    entry = b"10: 10240 [20: 20480] @ 0x10"
-    second = scale_sampled(parse(dump(entry, header=b"10: 10240 [20: 20480] @ heap_v2/524288")))
-    factor = 1 / (1 - math.exp(-1024 / 524288))
-    assert second.entries[0].inuse_bytes == round(10240 * factor)
-    assert second.header.allocated_objects == round(20 * factor)
-    first = scale_sampled(parse(dump(entry, header=b"10: 10240 [20: 20480] @ heap/524288")))
-    assert first.entries[0].inuse_bytes == 10 * 524288 // 2
-    plain = parse(dump(entry))
-    assert scale_sampled(plain) is plain
+def test_what_samples_stand_for_is_estimated_line_by_line() -> None:
+    small, large = b"10: 10240 [20: 20480] @ 0x10", b"1: 1048576 [1: 1048576] @ 0x10"
+    second = parse(dump(small, large, header=b"11: 1058816 [21: 1069056] @ heap_v2/524288"))
+    factors = [1 / (1 - math.exp(-size / 524288)) for size in (1024, 1048576)]
+    assert second.entries == (
+        HeapEntry(
+            round(10 * factors[0] + factors[1]),
+            round(10240 * factors[0] + 1048576 * factors[1]),
+            round(20 * factors[0] + factors[1]),
+            round(20480 * factors[0] + 1048576 * factors[1]),
+            (0x10,),
+        ),
+    )
+    assert second.whole
+    assert second.notes == ("one sample was taken in 524288 bytes: bytes and objects are estimates",)
+    first = parse(dump(small, large, header=b"11: 1058816 [21: 1069056] @ heap/524288"))
+    assert first.entries[0].inuse_bytes == 10 * 524288 // 2 + 1048576
+
+
+@pytest.mark.parametrize(("header", "period"), [(b"3: 300 [3: 300]", 131072), (b"3: 300 [4: 400]", 0)])
+def test_a_header_without_a_kind_is_of_samples_when_nothing_was_freed(header: bytes, period: int) -> None:
+    profile = parse(dump(b"3: 300 [3: 300] @ 0x10", header=header))
+    assert (profile.kind, profile.period, profile.entries[0].inuse_objects) == ("", period, 3 if not period else 3932)
+
+
+JEMALLOC = b"""heap_v2/16384
+  t*: 51: 60000 [0: 0]
+  t0: 1: 10000 [0: 0]
+  t1: 50: 50000 [0: 0]
+@ 0x10 0x20
+  t*: 50: 50000 [60: 60000]
+  t1: 50: 50000 [60: 60000]
+@ 0x30
+  t*: 1: 10000 [0: 0]
+  t0: 1: 10000 [0: 0]
+"""
+
+
+def test_jemallocs_profile_counts_each_stack_once_over_all_threads() -> None:
+    profile = parse(JEMALLOC + MAPS)
+    factors = [1 / (1 - math.exp(-size / 16384)) for size in (1000, 10000)]
+    assert [(e.addresses, e.inuse_objects, e.inuse_bytes) for e in profile.entries] == [
+        ((0x10, 0x20), round(50 * factors[0]), round(50000 * factors[0])),
+        ((0x30,), round(factors[1]), round(10000 * factors[1])),
+    ]
+    assert profile.entries[0].allocated_objects == round(60 * factors[0])
+    assert (profile.kind, profile.period, profile.header, profile.whole) == ("heap_v2", 16384, None, True)
+    assert len(profile.mappings) == 1 and len(profile.notes) == 1
+
+
+@pytest.mark.parametrize("end", [len(JEMALLOC), len(JEMALLOC) - 5, JEMALLOC.index(b"@ 0x30") + 4])
+def test_a_cut_profile_of_jemallocs_says_so(end: int) -> None:
+    profile = parse(JEMALLOC[:end])
+    assert not profile.whole and profile.notes[0] in (
+        "the dump is cut before its end",
+        "the dump ends in the middle of a line",
+    )
+    assert profile.entries[0].addresses == (0x10, 0x20)
 
 
 ENTRY = st.builds(
@@ -166,7 +218,7 @@ def test_what_is_written_is_read_back(entries: list[HeapEntry], times: int) -> N
     assert {e.addresses: e.inuse_bytes for e in profile.entries} == {
         e.addresses: times * e.inuse_bytes for e in entries
     }
-    assert is_whole(profile) and profile.notes == ()
+    assert profile.whole and profile.notes == ()
     assert [e.inuse_bytes for e in profile.entries] == sorted((e.inuse_bytes for e in profile.entries), reverse=True)
 
 
@@ -217,29 +269,17 @@ def test_a_real_heap_profile_has_google_pprofs_totals(tmp_path: Path) -> None:
     path = max(tmp_path.glob("p.*.heap"))
     with path.open("rb") as stream:
         profile = parse_heap(stream)
-    assert is_whole(profile)
+    assert profile.whole
+    assert profile.header is not None
     assert profile.header.inuse_bytes == google_pprof_total(program.path, path, "--inuse_space")
     assert profile.header.inuse_objects == google_pprof_total(program.path, path, "--inuse_objects")
     assert profile.header.allocated_bytes == google_pprof_total(program.path, path, "--alloc_space")
 
 
-@pytest.mark.parametrize("kind", ["heap_v2", "heap"])
-def test_scaled_samples_have_google_pprofs_totals(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "sampled.heap"
-    entries = [b"%d: %d [%d: %d] @ 0x%x" % (n, n * 997 * n, 3 * n, 3 * n * 997 * n, 0x1000 * n) for n in range(1, 40)]
-    path.write_bytes(dump(*entries, header=b"1: 1 [1: 1] @ " + kind.encode() + b"/65536"))
-    with path.open("rb") as stream:
-        scaled = scale_sampled(parse_heap(stream))
-    # pprof rounds each entry down.
-    assert scaled.header.inuse_bytes == pytest.approx(
-        google_pprof_total(Path("/bin/true"), path, "--inuse_space"), abs=40
-    )
-
-
 def test_a_recorded_leak_dump() -> None:
     with (SAMPLES / "basic.draconian.heap").open("rb") as stream:
         profile = parse_heap(stream)
-    assert (profile.header.inuse_objects, profile.header.inuse_bytes) == (118, 100_926)
+    assert profile.header == HeapEntry(118, 100_926, 118, 100_926, ())
     assert [(e.inuse_objects, e.inuse_bytes) for e in profile.entries[:2]] == [(100, 100_000), (1, 344)]
     assert len(profile.entries[0].addresses) == 5
-    assert is_whole(profile) and profile.notes == ()
+    assert profile.whole and profile.notes == ()

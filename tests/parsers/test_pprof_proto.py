@@ -70,6 +70,7 @@ def test_a_native_profile_has_the_stacks_and_mappings_of_the_heap_it_was_made_of
     heap = parse_heap(io.BytesIO(sample("pprof-native.heap")))
     expected = Counter({entry.addresses: entry.inuse_bytes for entry in heap.entries})
     assert Counter({tuple(f.address for f in r.stack): r.size_bytes for r in report.leaks}) == expected
+    assert heap.header is not None
     assert report.total_bytes == heap.header.inuse_bytes and report.total_objects == heap.header.inuse_objects
     starts = {mapping.start for mapping in heap.mappings if mapping.executable}
     assert mappings and all(mapping.start in starts for mapping in mappings)

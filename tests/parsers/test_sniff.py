@@ -54,6 +54,11 @@ def test_every_header_of_a_heap_profile(header: bytes) -> None:
     assert of(b"%warn words\n\nheap profile:  1: 8 [ 1: 8] @ " + header).kind is FileKind.HEAP
 
 
+def test_jemallocs_profile_is_a_heap_profile() -> None:
+    assert of(b"heap_v2/524288\n  t*: 1: 8 [0: 0]\n").kind is FileKind.HEAP
+    assert of(b"heap_v2/x\n").kind is of(b"heap_v2/524288 of 7\n").kind is FileKind.OTHER
+
+
 def test_a_session_and_a_report_in_json() -> None:
     assert of(b"SQLite format 3\0" + bytes(100)).kind is FileKind.SESSION
     assert of(b'{\n  "schema": "memtui-report/1",\n  "memtui": "0.1.0"').kind is FileKind.REPORT_JSON

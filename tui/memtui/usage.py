@@ -120,6 +120,7 @@ memtui open shows what was recorded before; nothing is launched.
 
 PATH is a session's folder, its session.db, or what a checker or profiler wrote:
   gperftools           a .heap file, the output of a program under HEAPCHECK
+  jemalloc             its profiler's .heap file (prof:true)
   valgrind             memcheck's XML (--xml=yes), or its text
   LeakSanitizer        its log, AddressSanitizer's too
   pprof                a profile of the heap in protocol buffers
