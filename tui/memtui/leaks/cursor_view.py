@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
 
@@ -112,7 +112,7 @@ class CursorView(InkedView):
         return max(1, self.size.height - 1)
 
     def _measure(self) -> None:
-        self.virtual_size = Size(self.size.width, self.row_count + 1)
+        self.extend_to(self.row_count + 1)
         if self.size.width:
             self.measured(self.size.width)
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 from textual.strip import Strip
 
 from memtui.leaks.inked_view import InkedView
@@ -137,7 +136,7 @@ class StackView(InkedView):
             )
         else:
             self._lines = note_lines(self._notes, self._look, width) if width else ()
-        self.virtual_size = Size(width, len(self._lines))
+        self.extend_to(len(self._lines))
         if to_top:
             self.scroll_to(y=0, animate=False)
         self._reveal()

@@ -26,7 +26,7 @@ class FindBar(Horizontal):
     ]
     DEFAULT_CSS = """
     FindBar {
-        height: 1; display: none; background: $bar;
+        height: 1; background: $bar;
         & > #find-mark { width: 3; color: $key; text-style: bold; }
         & > #find-text { width: 1fr; height: 1; background: $bar; border: none; padding: 0; }
         & > #find-text:focus { background-tint: $bar 0%; }
@@ -48,6 +48,10 @@ class FindBar(Horizontal):
         def __init__(self, cleared: bool) -> None:
             super().__init__()
             self.cleared = cleared
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._said = ("", False)
 
     def compose(self) -> ComposeResult:
         yield Static(" / ", id="find-mark", markup=False)
@@ -83,8 +87,10 @@ class FindBar(Horizontal):
     def say(self, words: str, *, error: bool) -> None:
         """What the filter leaves, or what is wrong with it."""
         count = self.query_one("#find-count", Static)
-        count.update(Content(words))
-        count.set_class(error, "-error")
+        if (words, error) != self._said:
+            count.update(Content(words), layout=len(words) != len(self._said[0]))
+            count.set_class(error, "-error")
+            self._said = (words, error)
 
     def action_leave(self, cleared: bool) -> None:
         self.post_message(self.Left(cleared))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.worker import Worker, WorkerState, get_current_worker
@@ -144,7 +144,7 @@ class IcicleView(InkedView):
         held = self._wanted or (self.box.node if self.box is not None else None)
         self._wanted = None
         self._shown = result
-        self.virtual_size = Size(self._room, len(result.rows) + 1)
+        self.extend_to(len(result.rows) + 1)
         found = None
         while held is not None and (found := result.find(held)) is None:
             held = held.parent

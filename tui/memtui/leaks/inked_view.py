@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -33,6 +34,21 @@ class InkedView(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         self._mixed.clear()
         super().notify_style_update()
+
+    def extend_to(self, lines: int) -> None:
+        """There are so many lines now.
+
+        Textual lays the whole screen out anew for another virtual size; that is needed only where the scroll bar comes or goes.
+        """
+        size, room = Size(self.size.width, lines), self.container_size.height
+        if room and self.show_vertical_scrollbar is not (lines > room):
+            self.virtual_size = size
+            return
+        self.set_reactive(ScrollView.virtual_size, size)
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = lines
+        if self.scroll_offset.y > self.max_scroll_y:
+            self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def ink(self, part: str, over: str = "") -> Style:
         """How text in this ink looks on the widget's ground. ``over``: the ink that its whole line has besides."""

@@ -23,6 +23,7 @@ class SummaryLines(Static):
         super().__init__("", id=id, markup=False)
         self._sources = sources
         self._look = look
+        self._words = Content("")
 
     def show(
         self,
@@ -37,14 +38,20 @@ class SummaryLines(Static):
         words = self._look.text(summary.report_line(state, arrangement, self._look))
         report = Content.styled(self._look.cut(words, room), "$muted")
         if "-split" in layout or below is None:
-            self.update(report)
+            self._put(report)
             return
         if isinstance(below, str):
             leak = Content.styled(self._look.cut(self._look.text(below), room), "$foreground")
         else:
             where, code, callers = summary.leak_line(arrangement.table, below, self._sources, self._look, room)
             leak = Content.assemble((where, "$muted"), (code, "$foreground"), (callers, "$muted"))
-        self.update(leak if "-low" in layout else Content.assemble(report, "\n", leak))
+        self._put(leak if "-low" in layout else Content.assemble(report, "\n", leak))
+
+    def _put(self, words: Content) -> None:
+        if not words.is_same(self._words):
+            self._words = words
+            # Its height is fixed: nothing else moves.
+            self.update(words, layout=False)
 
 
 class EmptyView(Static):

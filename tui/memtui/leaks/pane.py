@@ -40,25 +40,15 @@ class LeakPane(PaneKeys, Container):
     DEFAULT_CSS = """
     LeakPane {
         layout: vertical;
-        &.-finding #leak-find { display: block; }
         #leak-body { height: 1fr; }
-        .leak-view { width: 1fr; height: 1fr; display: none; }
-        #leak-stack { width: 1fr; height: 1fr; display: none; }
+        .leak-view { width: 1fr; height: 1fr; }
+        #leak-stack { width: 1fr; height: 1fr; padding: 0 1; }
         #leak-summary { height: 2; padding: 0 1; }
-        #leak-empty { height: 1fr; padding: 1 3; display: none; }
-        &.-in-list #leak-list, &.-in-tree #leak-tree, &.-in-icicle #leak-icicle, &.-in-errors #leak-errors { display: block; }
-        &.-opened #leak-list, &.-opened #leak-tree, &.-opened #leak-icicle, &.-opened #leak-errors { display: none; }
-        &.-opened #leak-stack { display: block; padding: 0 1; }
-        &.-opened #leak-summary { display: none; }
+        #leak-empty { height: 1fr; padding: 1 3; }
         &.-split .leak-view { width: 3fr; }
-        &.-split.-in-list #leak-list, &.-split.-in-tree #leak-tree { display: block; }
-        &.-split.-in-errors #leak-errors { display: block; }
-        &.-split #leak-stack { width: 2fr; display: block; border-left: solid $rule; padding: 0 0 0 1; }
+        &.-split #leak-stack { width: 2fr; border-left: solid $rule; padding: 0 0 0 1; }
         &.-split.-ascii #leak-stack { border-left: ascii $rule; }
-        &.-split #leak-summary { height: 1; display: block; }
-        &.-low #leak-summary { height: 1; }
-        &.-empty #leak-find, &.-empty #leak-body, &.-empty #leak-summary { display: none; }
-        &.-empty #leak-empty { display: block; }
+        &.-split #leak-summary, &.-low #leak-summary { height: 1; }
     }
     """
 
@@ -71,7 +61,7 @@ class LeakPane(PaneKeys, Container):
             self.records = records
 
     def __init__(self, *, sources: Sources | None = None, ascii: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id, classes="-in-list -ascii" if ascii else "-in-list")
+        super().__init__(id=id, classes="-ascii" if ascii else "")
         self._look = look_for(ascii)
         self._ascii = ascii
         self._sources = Sources() if sources is None else sources
@@ -101,6 +91,7 @@ class LeakPane(PaneKeys, Container):
         return widget
 
     def on_mount(self) -> None:
+        self.mark()
         self._show_state()
 
     # What the application says and asks
@@ -234,15 +225,16 @@ class LeakPane(PaneKeys, Container):
         if answer is None:
             return
         arrangement = answer.arrangement
-        self.remove_class("-empty")
-        self._set_classes()
+        if changed:
+            self.mark(empty=False, opened=False)
+        else:
+            self.mark(empty=False)
         if self.view is View.LIST:
             self._show_list(arrangement)
         elif fresh:
             self._show_view(answer)
         self._show_finding()
         if changed:
-            self.remove_class("-opened")
             self.front.focus()
             self._let_go_of_trees()
         self.show_detail()
@@ -286,8 +278,7 @@ class LeakPane(PaneKeys, Container):
         return 0 if arrangement.query.filtered else max(0, min(before, len(arrangement) - 1))
 
     def _show_empty(self, empty: Empty | None) -> None:
-        self.add_class("-empty")
-        self.remove_class("-opened")
+        self.mark(empty=True, opened=False)
         if empty is not None:
             self.query_one(EmptyView).show(empty)
         self.post_message(self.Arranged("", 0))
@@ -295,22 +286,26 @@ class LeakPane(PaneKeys, Container):
     # What the user does
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < 6, "-low")
-        self._set_classes()
+        self.mark(low=event.size.height < 6)
         self.show_detail()
 
-    def _set_classes(self) -> None:
-        """The classes that say what is on the screen; the icicle has all of the width."""
-        view = self.view
-        split = self.size.width >= SPLIT_FROM and view is not View.ICICLE
-        self.set_class(split, "-split")
-        for name, views in (
-            ("-in-list", (View.LIST,)),
-            ("-in-tree", (View.CALLERS, View.CALLEES)),
-            ("-in-icicle", (View.ICICLE,)),
-            ("-in-errors", (View.ERRORS,)),
-        ):
-            self.set_class(view in views, name)
+    def mark(self, **marks: bool) -> None:
+        """Note what is ``opened`` (a stack), ``finding``, ``empty`` or ``low``, and bring up the parts that this calls for.
+
+        The icicle has all of the width. Parts come and go one by one: a class would have Textual style all of the pane anew.
+        """
+        front = self.front
+        split = self.size.width >= SPLIT_FROM and self.view is not View.ICICLE
+        self.update_classes({f"-{name}": on for name, on in marks.items()}, update="low" in marks)
+        self.update_classes({"-split": split})
+        opened, empty = self.has_class("-opened"), self.has_class("-empty")
+        for part in self.query(".leak-view"):
+            part.display = part is front and (split or not opened)
+        self.query_one(StackView).display = split or opened
+        self.query_one(SummaryLines).display = not empty and (split or not opened)
+        self.query_one(FindBar).display = not empty and self.has_class("-finding")
+        self.query_one("#leak-body").display = not empty
+        self.query_one(EmptyView).display = empty
         self.query_one(LeakList).beside_stack = split
 
     def moved(self) -> None:

@@ -56,6 +56,9 @@ class PaneKeys(_Base):
     def ask(self, query: Query | None = None, view: View | None = None) -> None:
         raise NotImplementedError
 
+    def mark(self, **marks: bool) -> None:
+        raise NotImplementedError
+
     def moved(self) -> None:
         raise NotImplementedError
 
@@ -257,7 +260,7 @@ class PaneKeys(_Base):
             group = (arrangement.query.grouping, arrangement.group_name(position))
             self.ask(self._wish.query.with_within(group))
             return
-        self.add_class("-opened")
+        self.mark(opened=True)
         self.show_detail()
         self.query_one(StackView).focus()
 
@@ -268,7 +271,7 @@ class PaneKeys(_Base):
         """Undo the last step in: stack, zoom, search, group, focus or hide, filter, view. False when there is none."""
         stack, front, query = self.query_one(StackView), self.front, self._wish.query
         if self.has_class("-opened") or stack.has_focus:
-            self.remove_class("-opened")
+            self.mark(opened=False)
             front.focus()
             self.show_detail()
         elif isinstance(front, IcicleView) and front.zoom_out():
@@ -291,13 +294,13 @@ class PaneKeys(_Base):
         """Filter by what is typed; the icicle is searched for it."""
         if self._table is None:
             return
-        self.add_class("-finding")
+        self.mark(finding=True)
         self.query_one(FindBar).start()
 
     def leave_find(self, *, cleared: bool) -> None:
         if cleared:
             self.query_one(FindBar).clear()
-            self.remove_class("-finding")
+            self.mark(finding=False)
         self.front.focus()
 
     def _show_finding(self) -> None:
@@ -307,7 +310,7 @@ class PaneKeys(_Base):
         typing = self.app.focused is not None and bar in self.app.focused.ancestors
         if not typing:
             bar.hold(wanted)
-            self.set_class(bool(wanted), "-finding")
+            self.mark(finding=bool(wanted))
         if self.view is View.ICICLE or arrangement is None:
             return
         errors = None if self._answer is None else self._answer.errors
@@ -335,7 +338,7 @@ class PaneKeys(_Base):
             return
         chip = Chip(kind, function)
         if chip not in query.scope.chips:
-            self.remove_class("-opened")
+            self.mark(opened=False)
             self.ask(query.with_chips((*query.scope.chips, chip)))
             self.front.focus()
 
