@@ -26,25 +26,19 @@ ROOT = Path(__file__).resolve().parents[2]
 MEMORY_MB = 1024
 INPUT_S = 10
 PARSER_NAMES = (
-    "valgrind_xml",
-    "valgrind_text",
-    "lsan_log",
-    "pprof_proto",
-    "folded_stacks",
-    "report_json",
-    "heap_text",
-    "heapcheck_log",
-    "sniff",
-)
+    "valgrind_xml", "valgrind_text", "lsan_log", "pprof_proto", "folded_stacks", "report_json", "heap_text", "heapcheck_log",
+    "sniff", "gunzip", "zstd", "maps", "procfs", "cgroup", "tcmalloc_stats", "malloc_info", "suppressions", "names",
+    "sanitizer_frames", "clean_text", "elf", "dwarf",
+)  # fmt: skip
 
 
 def guided(name: str, seconds: int, folder: Path) -> None:
     """In a process of its own: libFuzzer ends it."""
     atheris: Any = importlib.import_module("atheris")  # no dependency: it has no wheels for every Python
     with atheris.instrument_imports(include=["memtui_parsers"]):
-        from tests.fixtures import mutations, report_files
+        from tests.fixtures import mutations, outside_texts
 
-    parser = report_files.PARSERS[name]
+    parser = outside_texts.EVERY[name]
     corpus = folder / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(parser.seeds()):
@@ -66,10 +60,10 @@ def guided(name: str, seconds: int, folder: Path) -> None:
 
 
 def blind(name: str, seconds: int, folder: Path) -> None:
-    from tests.fixtures import mutations, report_files
+    from tests.fixtures import mutations, outside_texts
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MB << 20, MEMORY_MB << 20))
-    parser = report_files.PARSERS[name]
+    parser = outside_texts.EVERY[name]
     seeds, dice, tried = parser.seeds(), random.Random(), 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 
 from memtui_parsers.errors import ParseError
 from tests.fixtures.mutations import mutated, try_parser
+from tests.fixtures.outside_texts import EVERY
 from tests.fixtures.report_files import PARSERS, in_pieces
 
 MUTATIONS = 250
 SLOWEST_S = 5.0
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", EVERY)
 def test_damaged_files_give_a_report_or_a_refusal(name: str) -> None:
-    parser = PARSERS[name]
+    parser = EVERY[name]
     seeds = parser.seeds()
     dice = random.Random(name)
     answered = refused = 0
@@ -56,11 +57,11 @@ def test_however_reads_are_cut_the_answer_is_the_same(name: str, sizes: list[int
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", EVERY)
 @settings(max_examples=60, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_answered(name: str, data: bytes) -> None:
-    parser = PARSERS[name]
+    parser = EVERY[name]
     try_parser(parser, data)
     seeds = parser.seeds()
     try_parser(parser, seeds[0][: len(seeds[0]) // 2] + data)
