@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from memtui_parsers.dwarf_abbreviations import Tables
@@ -35,6 +36,9 @@ class Call(NamedTuple):
     line: int
     inlined: bool
 
+
+# As Scopes makes its scopes.
+new_call: Callable[[tuple[str | None, str | None, int, bool]], Call] = partial(tuple.__new__, Call)
 
 Answer = tuple[int, tuple[Call, ...]]
 
@@ -115,7 +119,7 @@ def answers(part: Part, texts: Mapping[Text, str | None]) -> Iterator[Answer]:
             line = 0
         if scope is not None:
             name, inlined, around = chains[id(scope)]
-            yield address, (Call(name, path, line if path else 0, inlined), *around)
+            yield address, (new_call((name, path, line if path else 0, inlined)), *around)
         elif path is not None:
             yield address, (Call(None, path, line, False),)
 
@@ -132,7 +136,7 @@ def _chains(
             continue
         name, inlined, outer = known[id(parent)]
         path = files.get(file)
-        around = (Call(name, path, line if path and 0 < line <= MAX_LINE else 0, inlined), *outer)
+        around = (new_call((name, path, line if path and 0 < line <= MAX_LINE else 0, inlined)), *outer)
         if len(around) > MAX_CHAIN:
             around = (*around[: MAX_CHAIN - 1], around[-1])
         known[id(scope)] = (names.get(die), True, around)

@@ -31,9 +31,10 @@ def source_lines(
             continue
         rows = text.removesuffix(b"\n").split(b"\n")
         wanted = {n for line in places[path] for n in range(line - AROUND, line + AROUND + 1)}
+        file = clean(path)
         for number in sorted(n for n in wanted if 1 <= n <= len(rows)):
             shown = rows[number - 1][: 4 * MAX_LINE_CHARS].decode("utf-8", "replace").expandtabs(TAB_COLUMNS)
-            yield SourceLine(file=clean(path), line=number, text=clean(shown.rstrip("\r"), MAX_LINE_CHARS))
+            yield SourceLine(file, number, clean(shown.rstrip("\r"), MAX_LINE_CHARS))
 
 
 def _read(path: str, folders: Collection[str], where: Whereabouts) -> bytes | None:

@@ -6,28 +6,24 @@ import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 
 from memtui_parsers.clean_text import clean, clean_all
-from memtui_parsers.dwarf_calls import Call, Troubles, find_calls
 from memtui_parsers.elf_symbols import read_functions
 from memtui_parsers.errors import ParseError
 from memtui_parsers.leak_id import is_runtime_module
 from memtui_profiler.demangling import demangled
-from memtui_profiler.module_files import ModuleFiles, open_module
+from memtui_profiler.module_files import open_module
 from memtui_profiler.session.rows import LeakFrame, ModuleRow, SourceLine, Symbol
 from memtui_profiler.source_lines import source_lines
-from memtui_profiler.split_files import SplitFiles
 from memtui_profiler.symbol_cache import Known, NamedCall, SymbolCache
 from memtui_profiler.whereabouts import Whereabouts
 
-# Addresses that are named at once: demanglers are processes, and lines are waited for.
-BATCH_ADDRESSES = 4000
-# How many of the files that are missing a note names.
-NAMED_FILES = 3
-
 # Half of what a call of the class costs, for rows that are made by the hundred thousand.
 _symbol: Callable[[tuple[object, ...]], Symbol] = partial(tuple.__new__, Symbol)
+
+# As dwarf_calls has it: linkage name, file, line (0: none), whether it is inlined.
+FoundCall = tuple[str | None, str | None, int, bool]
 
 # Per module: the addresses to look up, and the ordinals of the frames at each.
 Places = dict[int, list[int]]
@@ -63,7 +59,7 @@ def symbolize(
     text.learn(name for lookup in lookups for name in lookup.names.values())
     for lookup in lookups:
         for address, name in lookup.names.items():
-            call = text.call(Call(name, None, 0, False))
+            call = text.call((name, None, 0, False))
             yield from _rows(report, lookup.places[address], (call,))
     for lookup in lookups:
         folder = posixpath.dirname(lookup.module.path)
@@ -85,11 +81,10 @@ def _places(frames: Sequence[LeakFrame]) -> dict[int, Places]:
     return places
 
 
-def _rows(report: int, frames: Sequence[int], calls: Sequence[NamedCall]) -> Iterator[Symbol]:
+def _rows(report: int, frames: Sequence[int], calls: Sequence[NamedCall]) -> list[Symbol]:
     # The function itself first: whoever reads in between sees it, and not an inlined call in its place.
-    for depth in range(len(calls) - 1, -1, -1):
-        for frame in frames:
-            yield _symbol((report, frame, depth, *calls[depth], 0))
+    depths = range(len(calls) - 1, -1, -1)
+    return [_symbol((report, frame, depth, *calls[depth], 0)) for depth in depths for frame in frames]
 
 
 class _Sources:
@@ -122,7 +117,7 @@ class _Text:
         # By linkage name and by path, as they were read.
         self._functions: dict[str | None, tuple[str | None, str | None]] = {None: (None, None)}
         self._paths: dict[str | None, str | None] = {None: None}
-        self._calls: dict[Call, NamedCall] = {}
+        self._calls: dict[FoundCall, NamedCall] = {}
         self._unique: dict[str, str] = {}
 
     def learn(self, names: Iterable[str | None], paths: Iterable[str | None] = ()) -> None:
@@ -138,7 +133,17 @@ class _Text:
         self._functions.update((name, (texts[functions[name]], texts[name])) for name in new_names)
         self._paths.update((path, texts[path]) for path in new_paths)
 
-    def call(self, call: Call) -> NamedCall:
+    def named(
+        self, batch: Collection[tuple[int, tuple[FoundCall, ...]]]
+    ) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
+        """The calls over each address as they are shown."""
+        calls = set(chain.from_iterable(calls for _, calls in batch))
+        self.learn({call[0] for call in calls}, {call[1] for call in calls})
+        named = self.call
+        for address, found in batch:
+            yield address, tuple(map(named, found))
+
+    def call(self, call: FoundCall) -> NamedCall:
         """``call`` as it is shown; its function and its file were learnt."""
         found = self._calls.get(call)
         if found is None:
@@ -185,15 +190,12 @@ class _Lookup:
 
     def calls(self, text: _Text) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
         """What is known at once, then what the debug information says, which the cache learns."""
-        answered = False
-        for address in self.places:
-            calls = self._known.get(address)
-            if calls is not None:
-                answered |= any(call[2] for call in calls)
-                yield address, calls
-        missing = [address for address in sorted(self.places) if address not in self._known]
+        known = self._known
+        yield from [(address, known[address]) for address in self.places if address in known]
+        missing = [address for address in sorted(self.places) if address not in known]
         if not missing or not self._readable:
             return
+        answered = any(call[2] for calls in known.values() for call in calls)
         with ExitStack() as stack:
             # What is wrong with the file was said when its names were looked for.
             files = open_module(self.module, self._where, [], stack)
@@ -201,74 +203,20 @@ class _Lookup:
                 return
             troubles = len(self._notes)
             learnt: Known = {}
-            for address, calls in self._found(files, missing, text):
-                learnt[address] = calls
-                answered |= any(call[2] for call in calls)
-                yield address, calls
+            # Half of the time of an answer from the cache would go into loading this.
+            from memtui_profiler.debug_calls import debug_calls
+
+            for batch in debug_calls(files, missing, self.names, self._notes):
+                for address, calls in text.named(batch):
+                    learnt[address] = calls
+                    answered |= any(call[2] for call in calls)
+                    yield address, calls
             if not answered and not is_runtime_module(self.module.path):
                 self._notes.append(f"no line numbers for {self._name}: built without -g, or its debug file is not here")
             elif learnt and files.kind and len(self._notes) == troubles:
-                # Not what a file that was missing would have said more of.
-                learnt |= {
-                    address: (text.call(Call(self.names[address], None, 0, False)),)
-                    for address in missing
-                    if address not in learnt and address in self.names
-                }
+                # Not what a file that was missing would have said more of; but also what nobody knows anything of.
+                for address in missing:
+                    if address not in learnt:
+                        name = self.names.get(address)
+                        learnt[address] = () if name is None else (text.call((name, None, 0, False)),)
                 self._cache.store(files.facts.build_id, files.kind, learnt)
-
-    def _found(
-        self, files: ModuleFiles, missing: list[int], text: _Text
-    ) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
-        troubles = Troubles()
-        split = SplitFiles(files.paths, files.root, files.stack)
-        alternate_name = ""
-        answered = False
-        dwarf = files.dwarf()
-        while not answered:
-            try:
-                found = next(dwarf, None)
-                if found is None:
-                    break
-                alternate_name = found.alternate_name
-                answers = find_calls(
-                    found.sections,
-                    missing,
-                    lowest=files.lowest,
-                    named=self.names.keys(),
-                    alternate=found.alternate,
-                    open_split=split.open,
-                    troubles=troubles,
-                )
-                while batch := list(islice(answers, BATCH_ADDRESSES)):
-                    answered = True
-                    yield from self._finished(batch, text)
-            except ParseError as error:
-                self._notes.append(f"lines of {self._name}: {error}")
-        self._notes.extend(_troubles(troubles, self._name, alternate_name))
-
-    def _finished(
-        self, batch: Collection[tuple[int, tuple[Call, ...]]], text: _Text
-    ) -> Iterator[tuple[int, tuple[NamedCall, ...]]]:
-        """With names as they are shown. The function itself has its symbol table's, of which a leak's id is made."""
-        calls = set(chain.from_iterable(calls for _, calls in batch))
-        text.learn({call.function for call in calls}, {call.file for call in calls})
-        named = text.call
-        for address, found in batch:
-            name = self.names.get(address)
-            if name is not None:
-                _, file, line, inlined = found[-1]
-                found = (*found[:-1], Call(name, file, line, inlined))
-            yield address, tuple(map(named, found))
-
-
-def _troubles(troubles: Troubles, name: str, alternate_name: str) -> Iterator[str]:
-    if troubles.missing_alternate:
-        yield f"some inlined functions of {name} have no names: {alternate_name}, where dwz put them, is not here"
-    by_reason: dict[str, list[str]] = {}
-    for file, reason in troubles.split.items():
-        by_reason.setdefault(reason, []).append(file)
-    for reason, missing in by_reason.items():
-        more = f" and {len(missing) - NAMED_FILES} more" if len(missing) > NAMED_FILES else ""
-        yield f"no inlined calls of {name} from {', '.join(missing[:NAMED_FILES])}{more}: {reason}"
-    for reason, count in troubles.damaged.items():
-        yield f"{count} {'unit' if count == 1 else 'units'} of {name} cannot be read whole: {reason}"

@@ -246,3 +246,18 @@ def test_every_row_can_be_stored_whatever_the_names_hold(tmp_path: Path) -> None
         database.execute("SELECT ?", (text,))
         assert text is None or "\x1b" not in text
     database.close()
+
+
+def test_the_cache_knows_what_was_found_and_what_was_not(tmp_path: Path) -> None:
+    path = build(tmp_path, "-g", "-O2")
+    cache = SymbolCache(tmp_path / "cache")
+    nowhere = 0x10  # the header
+    first = run(path, [*calls(path), nowhere], cache=cache)
+    known = cache.load(build_id(path), "own")
+    assert set(known) == {offset - 1 for offset in (*calls(path), nowhere)}
+    assert known[nowhere - 1] == ()
+    texts = [text for chain in known.values() for call in chain for text in call[:3] if text is not None]
+    assert len({id(text) for text in texts}) == len(set(texts)), "each text is stored once"
+
+    again = run(path, [*calls(path), nowhere], cache=cache)
+    assert lines(again[0]) == lines(first[0]) and again[1:] == first[1:]
