@@ -80,10 +80,12 @@ class RunQuestions:
         def came(snapshot: Snapshot) -> None:
             if snapshot.dump is None:
                 return
-            if run.plan.mode == PROFILE:  # the run's own watch takes each dump where the profiler wrote it
+            dump: Path | None = snapshot.dump
+            if run.plan.mode == PROFILE:  # as it lies where the profiler wrote it, beside those that it writes by itself
                 snapshot.dump.unlink(missing_ok=True)
-                return
-            self._recorder.intake.start(run.snapshot_request(snapshot.dump), run.number, "live")
+                dump = run.asked_snapshot(snapshot.written_as)
+            if dump is not None:
+                self._recorder.intake.start(run.snapshot_request(dump), run.number, "live")
 
         inquiries.snapshot(self._reply(command), came)
 

@@ -31,6 +31,14 @@ class SnapshotWatch:
             self._sizes[output.path] = size
         return found
 
+    def take(self, outputs: Iterable[Output], name: str) -> Path | None:
+        """The one that was asked for, which is whole as soon as the answer is there; None: it was given out already."""
+        path = next((output.path for output in self.left(outputs) if output.path.name == name), None)
+        if path is not None:
+            self._done.add(path)
+            self.taken += 1
+        return path
+
     def left(self, outputs: Iterable[Output]) -> list[Output]:
         """Those that finished() has not given out."""
         return [output for output in outputs if output.path not in self._done]

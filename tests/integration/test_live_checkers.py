@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import subprocess
 from pathlib import Path
 
+from memtui_parsers.report_diff import difference
 from memtui_profiler.events import EventKind
 from memtui_profiler.session.rows import GuestRow, ReportRow
+from tests.fixtures.leaky import build
 from tests.fixtures.request_server import LEAKING_LINE, SESSION_BYTES
 from tests.fixtures.waiting import until
 from tests.integration.test_asking import leaked_at, live_reports, serving
@@ -86,4 +91,25 @@ def test_the_profiler_writes_snapshots_and_one_on_demand(tmp_path: Path) -> None
         assert leaked_at(reports[-1], LEAKING_LINE) == 3100 * SESSION_BYTES
         paths = [row.path for row in live.reader.rows(ReportRow)]
         assert len(set(paths)) == len(paths), "each snapshot is one report"
-        assert live.events(EventKind.SNAPSHOT)
+        by_itself = [row for row in live.reader.rows(ReportRow) if row.origin == "live"]
+        assert len(live.events(EventKind.SNAPSHOT)) == len(by_itself), "one mark for each, also for the one asked for"
+
+
+def test_growth_between_any_two_snapshots_is_what_google_pprof_says(tmp_path: Path) -> None:
+    with serving(tmp_path, mode="profile") as (live, client):
+        for words in ("leak 100", "hold 40", "leak 300", "ping", "leak 50"):
+            client.ask(words)
+            assert live.ask("snapshot", deadline_s=60.0).ok
+        reports = live_reports(live, 6)  # the first comes with the program's first allocation
+        paths = [row.path for row in live.reader.rows(ReportRow)]
+        program = build("request_server").path
+        for old, new in itertools.combinations(range(len(reports)), 2):
+            found = difference(reports[old], reports[new])
+            pprof = ("google-pprof", "--text", "--show_bytes", f"--base={paths[old]}", str(program), paths[new])
+            done = subprocess.run(pprof, capture_output=True, text=True, check=True, timeout=120)
+            # It says nothing at all where the difference is none.
+            total = re.match(r"Total: (-?\d+) B", done.stdout)
+            assert found.delta_bytes == (int(total[1]) if total else 0), (old, new, done.stdout)
+        grown = difference(reports[1], reports[-1])
+        leaked = [d for d in grown.deltas if any(frame.line == LEAKING_LINE for frame in d.record.stack)]
+        assert sum(delta.delta_bytes for delta in leaked) == 350 * SESSION_BYTES

@@ -73,6 +73,21 @@ def test_the_report_picker(recorded: Path, snap_compare: Compare, size: tuple[in
     assert snap_compare(viewer(recorded, Notebook()), terminal_size=size, run_before=opened)
 
 
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
+def test_the_timeline_of_a_hundred_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snap_compare: Compare, size: tuple[int, int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    async def opened(pilot: Pilot[Any]) -> None:
+        await after("d", "j", "j", "space", "j", "j", caption="growth")(pilot)
+        await eventually(pilot, lambda: isinstance(pilot.app.screen, ReportPicker), "the picker")
+
+    app = viewer(several_reports.many_snapshots(Path("recorded")), Notebook())
+    assert snap_compare(app, terminal_size=size, run_before=opened)
+
+
 def test_an_older_report_and_two_newer_ones(recorded: Path, snap_compare: Compare) -> None:
     app = viewer(recorded, Notebook())
     assert snap_compare(app, terminal_size=(80, 24), run_before=after("1", "d", "j", "o", caption="2 newer"))

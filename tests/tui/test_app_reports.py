@@ -15,7 +15,8 @@ from memtui.app import MemtuiApp
 from memtui.leaks.list import LeakList
 from memtui.leaks.pane import LeakPane
 from memtui.pane_stack import PaneStack
-from memtui.screens.report_picker import ReportList, ReportPicker
+from memtui.screens.report_list import ReportList
+from memtui.screens.report_picker import ReportPicker
 from memtui.widgets.footer import KeyFooter
 from memtui.widgets.line import Text
 from memtui.widgets.tab_bar import Tab, TabBar
@@ -77,11 +78,14 @@ async def test_the_newest_is_shown_and_d_enter_says_what_has_come_since_the_one_
         await pilot.press("d")
         assert [row.split() for row in rows(app)] == [
             ["no", "comparison"],
-            ["●", "10:05:50", "2", "live", "·", "normal", "43.2", "MiB", "11", "184"],
-            ["▶", "10:04:50", "2", "live", "·", "normal", "42.6", "MiB", "11", "064"],
-            ["10:03:20", "2", "live", "·", "normal", "41.3", "MiB", "10", "706"],
+            ["●", "10:05:50", "2", "live", "·", "normal", "43.2", "MiB", "+577K", "███████", "11", "184"],
+            ["▶", "10:04:50", "2", "live", "·", "normal", "42.6", "MiB", "+1.3M", "██████▉", "11", "064"],
+            ["10:03:20", "2", "live", "·", "normal", "41.3", "MiB", "██████▊", "10", "706"],
         ]
-        assert sentence(app) == "Enter: what has come and gone since 10:04:50 live · normal · 42.6 MiB."
+        assert sentence(app).split("\n") == [
+            "Enter: what has come and gone since 10:04:50 live · normal · 42.6 MiB.",
+            "+1.3 MiB and +358 objects in 90 s since the one before, 10:03:20.",
+        ]
         await pilot.press("enter")
         await wait(pilot, app, lambda: comparing(app), "the comparison")
         assert summary(app).startswith("+577.2 KiB in 120 objects since 10:04:50 (run 2, live) · 43.2 MiB")
@@ -113,11 +117,10 @@ async def test_d_again_leaves_the_comparison_and_so_does_esc(recorded: Path) -> 
         assert not app.pending.changed
 
 
-@pytest.mark.parametrize("key", ["o", "space"])
-async def test_an_older_report_stays_while_newer_ones_come(tmp_path: Path, key: str) -> None:
+async def test_an_older_report_stays_while_newer_ones_come(tmp_path: Path) -> None:
     several_reports.three_checks(tmp_path, reports=2)
     async with opened(tmp_path) as (app, pilot):
-        await pilot.press("1", "j", "d", key)
+        await pilot.press("1", "j", "d", "o")
         await wait(pilot, app, lambda: "10:03:20" in summary(app), "the older report")
         newer = "1 newer · by stack · bytes▾"
         await eventually(pilot, lambda: app.query_one(PaneStack).caption == newer, "it is announced")
@@ -128,8 +131,8 @@ async def test_an_older_report_stays_while_newer_ones_come(tmp_path: Path, key: 
         assert "10:03:20" in summary(app)
         await eventually(pilot, lambda: "43.2 MiB" in str(app.verdicts), "the verdict is of the newest")
         await pilot.press("d", "g", "j")
-        assert "newer than the one that is shown" in sentence(app)
-        await pilot.press(key)
+        assert "between 10:03:20 and 10:05:50" in sentence(app), "from the older to the newer, whichever is shown"
+        await pilot.press("o")
         await wait(pilot, app, lambda: "10:05:50" in summary(app), "the newest")
         await eventually(pilot, lambda: app.query_one(PaneStack).caption == "by stack · bytes▾", "the caption")
 
@@ -174,6 +177,58 @@ async def test_one_report_alone_says_how_another_comes(tmp_path: Path) -> None:
         assert "one report only" in sentence(app) and "memtui open A B" in sentence(app)
         await pilot.press("enter")
         assert len(app.screen_stack) == 1 and not comparing(app)
+
+
+async def test_any_two_are_compared_from_the_older_to_the_newer(tmp_path: Path) -> None:
+    several_reports.many_snapshots(tmp_path, 12)
+    async with opened(tmp_path) as (app, pilot):
+        # The one that is shown is the twelfth; the tenth is marked, and compared with the third.
+        await pilot.press("d", "j", "space", *"jjjjjjj")
+        listed = picker(app).query_one(ReportList)
+        assert [listed.reports.index(view) for view in listed.reports if view.id == listed.marked] == [2]
+        assert "✓ 10:03:38" in rows(app)[3] and rows(app)[10].startswith("▶   10:03:24")
+        assert sentence(app).startswith("Enter: what came and went between 10:03:24 and 10:03:38: +2.7 MiB.")
+        await pilot.press("enter")
+        await wait(pilot, app, lambda: comparing(app), "the comparison")
+        # 7 * 400,000 more in sessions, the table at 2 again: nothing.
+        assert summary(app).startswith("+2.7 MiB in 700 objects since 10:03:24 (run 2, live) · 21.0 MiB")
+        await pilot.press("d", "g", "j", "enter")
+        await wait(pilot, app, lambda: "since 10:03:38" in summary(app), "a newer one: since the one that was shown")
+        assert summary(app).startswith("+17.9 MiB in 260 objects")
+        await pilot.press("d", "space", "space")
+        assert picker(app).query_one(ReportList).marked is None
+
+
+async def test_a_hundred_snapshots_are_a_timeline(tmp_path: Path) -> None:
+    several_reports.many_snapshots(tmp_path)
+    async with opened(tmp_path, size=WIDE) as (app, pilot):
+        await pilot.press("d")
+        listed = picker(app).query_one(ReportList)
+        assert listed.size.height == 30
+        newest, before = (" ".join(row.split()) for row in rows(app)[1:3])
+        assert newest.startswith("● 10:06:38 2 heap snapshot 46.7 MiB +9.0M ")
+        assert before.startswith("▶ 10:06:36 2 heap snapshot 37.8 MiB -51.1M ")
+        assert len({row.rindex(" ") for row in rows(app)[1:]}) == 1, "columns stand still"
+        await pilot.press("G")
+        assert listed.lit is not None and listed.lit.at_s == several_reports.FIRST_S
+        assert listed.render_line(29).text.lstrip().startswith("▶   10:03:20"), "the cursor is in sight"
+        assert sentence(app).startswith("Enter: what has come and gone since 10:03:20 live")
+        await pilot.press("enter")
+        await wait(pilot, app, lambda: comparing(app), "the growth")
+        assert summary(app).startswith("+46.3 MiB in 9 930 objects since 10:03:20")
+
+
+async def test_a_snapshot_that_comes_while_the_list_is_open_is_in_it(tmp_path: Path) -> None:
+    several_reports.many_snapshots(tmp_path, 3)
+    async with opened(tmp_path) as (app, pilot):
+        await pilot.press("d", "j")
+        listed = picker(app).query_one(ReportList)
+        lit = listed.lit
+        writer = SessionWriter(tmp_path)
+        several_reports.add_figures(writer, THIRD_S, THIRD, mode="profile", kind="in-use", checker="heapprofile")
+        writer.close()
+        await eventually(pilot, lambda: len(listed.reports) == 4, "the new one")
+        assert listed.lit == lit and listed.cursor == 4, "the cursor stays on its snapshot"
 
 
 def footer(app: MemtuiApp) -> list[tuple[str, str]]:

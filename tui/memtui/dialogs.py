@@ -8,11 +8,13 @@ from memtui.state import lost_by_killing
 
 if TYPE_CHECKING:
     from memtui.app import MemtuiApp
+    from memtui.screens.report_picker import ReportPicker
 
 
 class Dialogs:
     def __init__(self, app: MemtuiApp) -> None:
         self._app = app
+        self._picker: ReportPicker | None = None
 
     @property
     def asking(self) -> bool:
@@ -40,15 +42,22 @@ class Dialogs:
         app = self._app
 
         def picked(choice: PickedReport | None) -> None:
+            self._picker = None
             if choice is None:
                 return
             if choice.alone and choice.report is not None:
                 app.reports.show(app.state, choice.report)
             else:
-                app.reports.compare(app.state, choice.report)
+                app.reports.compare(app.state, choice.report, choice.shown)
             app.other_reports()
 
-        app.push_screen(ReportPicker(app.state, app.reports.shown(app.state), glyphs=app.glyphs), picked)
+        self._picker = ReportPicker(app.state, app.reports.shown(app.state), glyphs=app.glyphs)
+        app.push_screen(self._picker, picked)
+
+    def follow(self) -> None:
+        """The session has gone on under a dialog that lists what is in it."""
+        if self._picker is not None:
+            self._picker.follow(self._app.state, self._app.reports.shown(self._app.state))
 
     def type_rate(self) -> None:
         from memtui.screens.rate_input import RateInput

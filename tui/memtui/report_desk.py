@@ -79,8 +79,12 @@ class ReportDesk:
         self._chosen = None if newest is not None and report == newest.id else report
         self._against = None
 
-    def compare(self, state: SessionState, report: int | None) -> None:
-        """Compare the one that is shown with this one, None: with none."""
+    def compare(self, state: SessionState, report: int | None, shown_then: int | None = None) -> None:
+        """Compare the one that is shown with this one, None: with none. ``shown_then``: show that one from then on."""
+        if shown_then is not None:
+            self.show(state, shown_then)
+            self._against = report
+            return
         shown = self.shown(state).view
         self._against = None if shown is not None and shown.id == report else report
 

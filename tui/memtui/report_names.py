@@ -50,12 +50,18 @@ def moment_words(view: ReportView, identity: Identity) -> str:
     return f"{words} · heap snapshot" if view.checker == SNAPSHOTS and not view.label else words
 
 
+def report_before(reports: Sequence[ReportView], view: ReportView) -> ReportView | None:
+    """The one before that can be measured by the same rule: of its run, its checker and its mode; None where there is none."""
+    if view.run is None and not view.label:
+        return None
+    earlier = (r for r in reversed(reports) if r.id < view.id and r.complete and r.run == view.run)
+    mode = None if view.checker == SNAPSHOTS else view.mode
+    return next((r for r in earlier if r.checker == view.checker and mode in (None, r.mode)), None)
+
+
 def snapshot_before(reports: Sequence[ReportView], view: ReportView) -> ReportView | None:
     """The heap snapshot of the same run that came before this one; None where there is none, or this is no snapshot."""
-    if view.checker != SNAPSHOTS:
-        return None
-    earlier = (r for r in reversed(reports) if r.id < view.id and r.checker == SNAPSHOTS and r.run == view.run)
-    return next((report for report in earlier if report.complete), None)
+    return report_before(reports, view) if view.checker == SNAPSHOTS else None
 
 
 def report_name(view: ReportView, identity: Identity) -> str:

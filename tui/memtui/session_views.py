@@ -102,7 +102,12 @@ def _beside_leaks(state: SessionState, shown: ReportsShown) -> str:
     if shown.newer:
         return f"{shown.newer} newer"
     before = None if shown.view is None or shown.against is not None else snapshot_before(state.reports, shown.view)
-    return "" if before is None else f"d growth since {minute(before, state.identity)}"
+    if before is None or shown.view is None:
+        return ""
+    since = minute(before, state.identity)
+    if since == minute(shown.view, state.identity) and not before.label:
+        return f"d growth in {shown.view.at_s - before.at_s:.0f} s"
+    return f"d growth since {since}"
 
 
 def _no_report(state: SessionState) -> Empty:

@@ -27,9 +27,13 @@ _NUMBERED = re.compile(r".*\.(\d{4,9})\.heap", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``dump`` lies in the session's folder; None: the profiler was begun by this very question, and has seen nothing yet."""
+    """``dump`` lies in the session's folder; None: the profiler was begun by this very question, and has seen nothing yet.
+
+    ``written_as``: the name that the profiler itself gave it.
+    """
 
     dump: Path | None
+    written_as: str = ""
 
 
 class HeapProfiler:
@@ -70,7 +74,7 @@ class HeapProfiler:
                 "is its folder writable for it?",
             )
         fetch(written[-1], destination, remove=self._ours)
-        return Snapshot(destination)
+        return Snapshot(destination, os.path.basename(written[-1]))
 
     def _begin(self, conversation: Conversation, guest: GuestThread, start: int, stop: int) -> None:
         from_the_start = environment_value(conversation.pid, "HEAPPROFILE")

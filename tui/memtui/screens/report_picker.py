@@ -1,4 +1,4 @@
-"""The report picker: the reports of the session, newest first, to compare the shown one with or to show alone."""
+"""The report picker: the reports of the session on a timeline, to compare any two of them or to show one alone."""
 
 from __future__ import annotations
 
@@ -11,159 +11,147 @@ from textual.widget import Widget
 
 from memtui.charset import UNICODE, Glyphs
 from memtui.figures import count, prose
-from memtui.panes.rows import Rows
 from memtui.report_desk import ReportsShown
-from memtui.report_names import check_words, origin_words, report_name, report_title
+from memtui.report_names import report_name, report_title
 from memtui.screens.dialog import Dialog
+from memtui.screens.report_list import ReportList
 from memtui.state import ReportView, SessionState
-from memtui.widgets.line import Text, fit
+from memtui.widgets.line import Text
 
-_MOST_ROWS = 14
-_NAME_MOST = 30
+# What of a terminal's height is not the list's: the box's border and air, the sentences, some of the screen below it.
+_ROWS_AROUND = 10
 
 
 class PickedReport(NamedTuple):
-    """``alone``: show it; else compare with it, None: with none."""
+    """``alone``: show ``report``; else compare with it, None: with none. ``shown``: the one to show for that, None: as it is."""
 
     report: int | None
     alone: bool = False
-
-
-class ReportList(Rows):
-    """One row for each report below the one that ends the comparison."""
-
-    follows = False
-
-    def __init__(self, state: SessionState, shown: ReportsShown, glyphs: Glyphs) -> None:
-        super().__init__(id="reports")
-        self._shown = shown
-        self._glyphs = glyphs
-        self.identity = state.identity
-        self.reports = state.reports[::-1]
-        widest = max((len(report_title(view, state.identity)) for view in self.reports), default=0)
-        self._name_width = max(8, min(widest, _NAME_MOST))
-
-    @property
-    def row_count(self) -> int:
-        return len(self.reports) + 1
-
-    @property
-    def lit(self) -> ReportView | None:
-        """The report under the cursor; None on the first row."""
-        return self.reports[self.cursor - 1] if self.cursor else None
-
-    def light_first(self) -> None:
-        """What is most wanted: to end a comparison, else the report before the one that is shown."""
-        view = self._shown.view
-        if self._shown.against is None and view is not None:
-            older = (n for n, other in enumerate(self.reports) if other.id < view.id and other.complete)
-            others = (n for n, other in enumerate(self.reports) if other.id != view.id and other.complete)
-            self.cursor = 1 + next(older, next(others, -1))
-        self._go(self.cursor)
-
-    def heading(self, width: int) -> Content:
-        what = width - self._fixed
-        name = "FILE" if any(view.label for view in self.reports) else "TIME"
-        line = f"    {name:<{self._name_width}}  RUN  {'REPORT':<{max(6, what)}}  {'BYTES':>9}  {'OBJECTS':>10}"
-        return Content.styled(line, "$muted")
-
-    @property
-    def _fixed(self) -> int:
-        return 4 + self._name_width + 2 + 3 + 2 + 2 + 9 + 2 + 10 + 1
-
-    def row(self, index: int, width: int) -> Content:
-        glyphs = self._glyphs
-        mark = f"{glyphs.cursor} " if index == self.cursor else "  "
-        if index == 0:
-            return Content.assemble((mark, "$primary"), ("  no comparison", "$foreground"))
-        view = self.reports[index - 1]
-        what = max(6, width - self._fixed)
-        name = fit(glyphs.plain(report_title(view, self.identity)), self._name_width, glyphs.ellipsis)
-        run = "" if view.run is None else str(view.run)
-        words = fit(glyphs.plain(self._words(view)), what, glyphs.ellipsis)
-        size = prose(view.total_bytes) if view.complete else "being"
-        objects = count(view.total_objects, " ") if view.complete else "read"
-        shown = self._shown.view is not None and view.id == self._shown.view.id
-        return Content.assemble(
-            (mark, "$primary"),
-            self._state_of(view),
-            (f"{name:<{self._name_width}}  ", "bold $strong" if shown else "$foreground"),
-            (f"{run:>3}  ", "$muted"),
-            (f"{words:<{what}}  ", "$muted"),
-            (f"{size:>9}  ", "$strong" if view.complete else "$faint"),
-            (f"{objects:>10}", "$foreground" if view.complete else "$faint"),
-        )
-
-    def _words(self, view: ReportView) -> str:
-        check = check_words(view)
-        return check if view.label else f"{origin_words(view)} · {check}"
-
-    def _state_of(self, view: ReportView) -> tuple[str, str]:
-        shown, against = self._shown.view, self._shown.against
-        if shown is not None and view.id == shown.id:
-            return f"{self._glyphs.running} ", "$primary"
-        if against is not None and view.id == against.id:
-            return f"{self._glyphs.plain('±')[:1]} ", "$warn"
-        return "  ", ""
+    shown: int | None = None
 
 
 class ReportPicker(Dialog[PickedReport]):
     DEFAULT_CSS = """
-    ReportPicker > #box { width: 78; padding: 1 2 0 2; max-height: 95%; }
+    ReportPicker > #box { width: 90; padding: 1 2 0 2; max-height: 95%; }
     ReportPicker #reports { height: 4; }
-    ReportPicker #said { margin: 1 0; color: $muted; }
+    ReportPicker #said { height: 3; margin: 1 0 0 0; color: $muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "compare", show=False),
-        Binding("space,o", "choose(True)", "show", show=False),
+        Binding("space", "mark", "mark", show=False),
+        Binding("o", "choose(True)", "show", show=False),
         Binding("d", "leave", "close", show=False),
     ]
 
     def __init__(self, state: SessionState, shown: ReportsShown, *, glyphs: Glyphs = UNICODE) -> None:
-        super().__init__("Reports", keys="enter compare with it   o show it alone   esc leave", glyphs=glyphs)
+        keys = "enter compare   space mark, for any two   o show it alone   esc leave"
+        super().__init__("Reports", keys=keys, glyphs=glyphs)
         self._list = ReportList(state, shown, glyphs)
-        self._shown = shown
         self._said = Text(id="said")
 
     def body(self) -> list[Widget]:
         return [self._list, self._said]
 
     def on_mount(self) -> None:
-        self._list.styles.height = min(self._list.row_count, _MOST_ROWS) + 1
+        self._fit()
         self._list.focus()
         self._list.light_first()
         self._say()
+
+    def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        self._list.styles.height = max(3, min(self._list.row_count + 1, self.app.size.height - _ROWS_AROUND))
+
+    def follow(self, state: SessionState, shown: ReportsShown) -> None:
+        """What the session has now: a snapshot may come while the list is open."""
+        if self.is_mounted and self._list.follow(state, shown):
+            self._fit()
+            self._say()
 
     def on_rows_chosen(self) -> None:
         self._say()
 
     def _say(self) -> None:
-        self._said.show(Content(self.glyphs.plain(self._sentence())))
+        words = "\n".join(filter(None, (self._sentence(), self._since())))
+        self._said.show(Content(self.glyphs.plain(words)))
+
+    @property
+    def _first(self) -> ReportView | None:
+        """The other one of the two that enter would compare: the one that is marked, else the one that is shown."""
+        listed, lit = self._list, self._list.lit
+        marked = next((view for view in listed.reports if view.id == listed.marked), None)
+        return listed.shown.view if marked is None or (lit is not None and lit.id == marked.id) else marked
+
+    def _pair(self, lit: ReportView) -> tuple[ReportView, ReportView] | None:
+        """The older and the newer of the two; files stand in the order in which they were chosen. None: they are one."""
+        first = self._first
+        if first is None or first.id == lit.id:
+            return None
+        in_time = lit.id < first.id or bool(lit.label)
+        return (lit, first) if in_time else (first, lit)
 
     def _sentence(self) -> str:
-        """What enter and o would do with the row that is lit."""
-        lit, shown = self._list.lit, self._shown.view
-        if len(self._list.reports) == 1:
+        """What enter would do with the row that is lit."""
+        listed, lit = self._list, self._list.lit
+        if len(listed.reports) == 1:
             return "There is one report only. The next is compared with it here; `memtui open A B` compares two files."
         if lit is None:
             return "Enter: the report as it is, compared with none."
         if not lit.complete:
             return "It is still being read."
-        if shown is not None and lit.id == shown.id:
+        pair = self._pair(lit)
+        if pair is None:
             return "This is the one that is shown. Enter: compared with none."
-        if shown is not None and lit.id > shown.id:
-            return "It is newer than the one that is shown: o shows it, then d compares it with the older one."
-        return f"Enter: what has come and gone since {report_name(lit, self._list.identity)}."
+        older, newer = pair
+        shown = listed.shown.view
+        if shown is not None and newer.id == shown.id:
+            return f"Enter: what has come and gone since {report_name(older, listed.identity)}."
+        older_title, newer_title = (report_title(view, listed.identity) for view in pair)
+        change = _size_change(newer.total_bytes - older.total_bytes)
+        return f"Enter: what came and went between {older_title} and {newer_title}: {change}."
+
+    def _since(self) -> str:
+        """How it has changed since the one before of its kind; '' for the first."""
+        lit = self._list.lit
+        before = None if lit is None else self._list.before.get(lit.id)
+        if lit is None or before is None or not lit.complete:
+            return ""
+        more, objects = lit.total_bytes - before.total_bytes, lit.total_objects - before.total_objects
+        number = f"{'-' if objects < 0 else '+'}{count(abs(objects), ' ')} object{'' if abs(objects) == 1 else 's'}"
+        seconds = lit.at_s - before.at_s
+        took = f" in {_duration(seconds)}" if seconds >= 1 and not lit.label else ""
+        return f"{_size_change(more)} and {number}{took} since the one before, {report_title(before, self._list.identity)}."
+
+    def action_mark(self) -> None:
+        self._list.toggle_mark()
+        self._say()
 
     def action_choose(self, alone: bool = False) -> None:
         lit = self._list.lit
         if lit is None:
             self.dismiss(PickedReport(None))
+        elif alone and lit.complete:
+            self.dismiss(PickedReport(lit.id, alone=True))
         elif lit.complete:
-            self.dismiss(PickedReport(lit.id, alone))
+            pair = self._pair(lit)
+            self.dismiss(PickedReport(None) if pair is None else PickedReport(pair[0].id, shown=pair[1].id))
 
     def on_click(self, event: events.Click) -> None:
         if event.chain == 2 and event.widget is self._list:
             self.action_choose()
         else:
             super().on_click(event)
+
+
+def _size_change(more_bytes: int) -> str:
+    """``+1.3 MiB``"""
+    return f"{'-' if more_bytes < 0 else '+'}{prose(abs(more_bytes))}"
+
+
+def _duration(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``2.5 h``"""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
