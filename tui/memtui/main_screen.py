@@ -145,6 +145,15 @@ class MainScreen(Screen[None]):
         self.panes.show_state(showing.state, showing.reports)
         self._show_lines(showing)
 
+    def on_leak_pane_arranged(self) -> None:
+        """The leaks are sorted or grouped otherwise: only the tab bar says so."""
+        if self._showing is not None:
+            self._show_tabs(self._showing)
+
+    def _show_tabs(self, showing: Showing) -> None:
+        shown = tabs(showing.state, showing.reports.view, showing.reports.report)
+        self._tabs.show(shown, self.panes.active, aside=self.panes.caption, boxed=boxed(*self.app.size))
+
     def _show_lines(self, showing: Showing) -> None:
         state = showing.state
         runs = [(run.number, run.end, run.settled, run.pid) for run in state.runs]
@@ -168,8 +177,7 @@ class MainScreen(Screen[None]):
             picker=state.live and not state.identity.attached,
         )
         self._verdicts.show(showing.verdicts)
-        shown = tabs(state, showing.reports.view, showing.reports.report)
-        self._tabs.show(shown, self.panes.active, aside=self.panes.caption, boxed=in_box)
+        self._show_tabs(showing)
         self._footer.comparing(len(state.reports) > 1)
         self._footer.show(
             live=state.live,
