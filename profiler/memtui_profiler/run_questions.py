@@ -81,7 +81,9 @@ class RunQuestions:
             if snapshot.dump is None:
                 return
             dump: Path | None = snapshot.dump
-            if run.plan.mode == PROFILE:  # as it lies where the profiler wrote it, beside those that it writes by itself
+            if (
+                run.plan.mode == PROFILE
+            ):  # as it lies where the profiler wrote it, beside those that it writes by itself
                 snapshot.dump.unlink(missing_ok=True)
                 dump = run.asked_snapshot(snapshot.written_as)
             if dump is not None:

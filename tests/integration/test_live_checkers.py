@@ -7,10 +7,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from memtui_parsers.report_diff import difference
 from memtui_profiler.events import EventKind
 from memtui_profiler.session.rows import GuestRow, ReportRow
 from tests.fixtures.leaky import build
+from tests.fixtures.live import environment_of
 from tests.fixtures.request_server import LEAKING_LINE, SESSION_BYTES
 from tests.fixtures.waiting import until
 from tests.integration.test_asking import leaked_at, live_reports, serving
@@ -113,3 +116,16 @@ def test_growth_between_any_two_snapshots_is_what_google_pprof_says(tmp_path: Pa
         grown = difference(reports[1], reports[-1])
         leaked = [d for d in grown.deltas if any(frame.line == LEAKING_LINE for frame in d.record.stack)]
         assert sum(delta.delta_bytes for delta in leaked) == 350 * SESSION_BYTES
+
+
+@pytest.mark.parametrize(("mode", "verb"), [("profile", "snapshot"), ("lsan", "check")])
+def test_a_server_that_writes_its_title_over_its_environment(mode: str, verb: str, tmp_path: Path) -> None:
+    """As redis, postgres and nginx do: the profiler that was begun with the program must not be begun anew."""
+    with serving(tmp_path, mode=mode) as (live, client):
+        client.ask("leak 100")
+        client.ask("title")
+        name = {"profile": "HEAPPROFILE", "lsan": "LSAN_OPTIONS"}[mode]
+        assert name not in environment_of(live.launched.pid)
+        assert live.ask(verb, deadline_s=60.0).ok
+        reports = live_reports(live, 2 if mode == "profile" else 1)
+        assert leaked_at(reports[-1], LEAKING_LINE) >= 98 * SESSION_BYTES

@@ -16,7 +16,6 @@ NO_GLOBAL_LEAKS = "_ZN15HeapLeakChecker13NoGlobalLeaksEv"
 # A flag is an exported std::string; its name ends in B5cxx11E for libstdc++'s present one, in E for others.
 _STRING_FLAG = "_ZN62FLAG__namespace_do_not_use_directly_use_DECLARE_string_instead{length}FLAGS_{name}{abi}E"
 _MAX_STRING_BYTES = 4096
-_ENVIRON_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +40,6 @@ def checker_state(conversation: Conversation) -> CheckerState:
         )
         raise UserError("cannot check for leaks now", why, START_WITH_ONE)
     return CheckerState(mode, _string_flag(conversation, "heap_check_dump_directory") or "/tmp", check)
-
-
-def environment_value(pid: int, name: str) -> str | None:
-    """A variable as the process was started with; None when it is not there, or may not be read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:
-            entries = stream.read(_ENVIRON_BYTES).split(b"\0")
-    except OSError:
-        return None
-    prefix = os.fsencode(name) + b"="
-    return next((os.fsdecode(e[len(prefix) :]) for e in entries if e.startswith(prefix)), None)
 
 
 def _string_flag(conversation: Conversation, name: str) -> str | None:

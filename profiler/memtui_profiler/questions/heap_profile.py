@@ -15,7 +15,7 @@ from pathlib import Path
 from memtui_profiler.asker import Conversation
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.guest import GuestThread
-from memtui_profiler.questions.gperftools import environment_value
+from memtui_profiler.questions.environment import environment_value
 from memtui_profiler.questions.target_files import Version, fetch, output_prefix, own_pid, seen_from_here, version_of
 
 DUMP_TIMEOUT_S = 120.0
@@ -77,7 +77,7 @@ class HeapProfiler:
         return Snapshot(destination, os.path.basename(written[-1]))
 
     def _begin(self, conversation: Conversation, guest: GuestThread, start: int, stop: int) -> None:
-        from_the_start = environment_value(conversation.pid, "HEAPPROFILE")
+        from_the_start = environment_value(conversation, "HEAPPROFILE")
         if from_the_start:
             self._prefix = _unmarked(from_the_start)
             return

@@ -9,7 +9,7 @@ from pathlib import Path
 from memtui_profiler.asker import Conversation
 from memtui_profiler.debug_files import open_regular
 from memtui_profiler.errors import UserError
-from memtui_profiler.questions.gperftools import environment_value
+from memtui_profiler.questions.environment import environment_value
 from memtui_profiler.questions.leak_check import CHECK_TIMEOUT_S, LeakCheck
 from memtui_profiler.questions.target_files import own_pid, seen_from_here
 from memtui_profiler.request import LSAN
@@ -29,7 +29,7 @@ def check_with_sanitizer(conversation: Conversation, destination: Path) -> LeakC
             "cannot check for leaks now", "there is no LeakSanitizer in this process", "--check lsan has one"
         )
     pid = conversation.pid
-    prefix = _log_path(pid)
+    prefix = _log_path(conversation)
     if prefix is None:
         why = "its LeakSanitizer writes to the process's own stderr, which is not memtui's to read"
         raise UserError(
@@ -47,11 +47,11 @@ def check_with_sanitizer(conversation: Conversation, destination: Path) -> LeakC
     return LeakCheck(LSAN, destination, seconds, guest.stack_range, log_bytes=before + len(said))
 
 
-def _log_path(pid: int) -> str | None:
+def _log_path(conversation: Conversation) -> str | None:
     """The last one counts. None: stderr."""
     found = None
     for name in _OPTIONS:
-        for matched in _LOG_PATH.finditer(environment_value(pid, name) or ""):
+        for matched in _LOG_PATH.finditer(environment_value(conversation, name) or ""):
             found = next((path for path in matched.groups() if path), None)
     return None if found in (None, "stderr", "stdout") else found
 

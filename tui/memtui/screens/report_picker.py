@@ -122,7 +122,8 @@ class ReportPicker(Dialog[PickedReport]):
         number = f"{'-' if objects < 0 else '+'}{count(abs(objects), ' ')} object{'' if abs(objects) == 1 else 's'}"
         seconds = lit.at_s - before.at_s
         took = f" in {_duration(seconds)}" if seconds >= 1 and not lit.label else ""
-        return f"{_size_change(more)} and {number}{took} since the one before, {report_title(before, self._list.identity)}."
+        change = f"{_size_change(more)} and {number}" if more or objects else "No change"
+        return f"{change}{took} since the one before, {report_title(before, self._list.identity)}."
 
     def action_mark(self) -> None:
         self._list.toggle_mark()
