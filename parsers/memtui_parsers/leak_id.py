@@ -58,20 +58,36 @@ def leak_ids(records: Sequence[tuple[Frame, ...]]) -> list[str]:
     Stacks that differ only where an id does not look get ``-2``, ``-3`` in the order of their addresses in the file,
     not of their sizes, so that the suffixes too stay from run to run. The same stack twice has the same id.
     """
+    # Frames are shared between the stacks of a report: each is looked at once, by identity.
+    numbers: dict[int, int] = {}
+    frames: list[Frame] = []
+    for stack in records:
+        for frame in stack:
+            if id(frame) not in numbers:
+                numbers[id(frame)] = len(frames)
+                frames.append(frame)
+    return numbered_leak_ids([[numbers[id(frame)] for frame in stack] for stack in records], frames)
+
+
+def numbered_leak_ids(stacks: Sequence[Sequence[int]], frames: Sequence[Frame]) -> list[str]:
+    """leak_ids() of stacks whose steps are positions in ``frames``."""
     # Imported for those who name leaks alone: it loads OpenSSL, which is felt when a screen starts.
     from hashlib import sha256
 
-    tokens: dict[int, bytes | None] = {}
-    bases = [sha256(_own_frames(stack, tokens)).hexdigest()[:ID_CHARS] for stack in records]
-    places: dict[str, set[tuple[tuple[str, int, int, int], ...]]] = {}
+    tokens = [_token(frame) if _is_own(frame) else b"" for frame in frames]
+    bases = [sha256(_own_frames(stack, tokens, frames)).hexdigest()[:ID_CHARS] for stack in stacks]
     repeated = _repeated(bases)
-    for base, stack in zip(bases, records, strict=True):
+    if not repeated:
+        return bases
+    at = _positions(frames).__getitem__
+    places: dict[str, set[tuple[int, ...]]] = {}
+    for base, stack in zip(bases, stacks, strict=True):
         if base in repeated:
-            places.setdefault(base, set()).add(_place(stack))
+            places.setdefault(base, set()).add(tuple(map(at, stack)))
     ranks = {base: {place: rank for rank, place in enumerate(sorted(found))} for base, found in places.items()}
     return [
-        _suffixed(base, ranks[base][_place(stack)]) if base in ranks else base
-        for base, stack in zip(bases, records, strict=True)
+        _suffixed(base, ranks[base][tuple(map(at, stack))]) if base in repeated else base
+        for base, stack in zip(bases, stacks, strict=True)
     ]
 
 
@@ -84,21 +100,14 @@ def _suffixed(base: str, rank: int) -> str:
     return base if rank == 0 else f"{base}-{rank + 1}"
 
 
-def _own_frames(stack: tuple[Frame, ...], tokens: dict[int, bytes | None]) -> bytes:
-    own: list[bytes] = []
-    # Frames are shared between the stacks of a report: each is looked at once, by identity.
-    for frame in stack:
-        try:
-            token = tokens[id(frame)]
-        except KeyError:
-            token = tokens[id(frame)] = _token(frame) if _is_own(frame) else None
-        if token is not None:
-            own.append(token)
-            if len(own) == FRAMES:
-                break
+def _own_frames(stack: Sequence[int], tokens: Sequence[bytes], frames: Sequence[Frame]) -> bytes:
+    # Mostly the first eight are the program's own, and the rest need no look.
+    own = [token for n in stack[:FRAMES] if (token := tokens[n])]
+    if len(own) < FRAMES:
+        own = [token for n in stack if (token := tokens[n])][:FRAMES]
     if not own:
         # A leak wholly inside the runtime still needs a name of its own.
-        own = [_token(frame) for frame in stack if not frame.inlined][:FRAMES]
+        own = [_token(frames[n]) for n in stack if not frames[n].inlined][:FRAMES]
     return b"\n".join(own)
 
 
@@ -121,16 +130,19 @@ def _token(frame: Frame) -> bytes:
     return "\t".join(words).encode("utf-8", "surrogateescape")
 
 
-def _place(stack: tuple[Frame, ...]) -> tuple[tuple[str, int, int, int], ...]:
-    return tuple(
+def _positions(frames: Sequence[Frame]) -> list[int]:
+    """Of each frame a number in the order of where frames lie: stacks of these are compared sooner than stacks of places."""
+    places = [
         (
             frame.module.path if frame.module else "",
             frame.address if frame.offset is None else frame.offset,
             frame.line or 0,
-            int(frame.inlined),
+            frame.inlined,
         )
-        for frame in stack
-    )
+        for frame in frames
+    ]
+    order = {place: number for number, place in enumerate(sorted(set(places)))}
+    return [order[place] for place in places]
 
 
 def _base_name(path: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import cast
 
-from memtui_parsers.leak_id import leak_ids
+from memtui_parsers.leak_id import numbered_leak_ids
 from memtui_parsers.values import (
     CheckerError,
     ErrorDetail,
@@ -59,7 +60,8 @@ def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
     report_id = row.id
     leaks = _leaks(reader, report_id)
     frames = _frames(reader, report_id)
-    stacks = _stacks([packed for *_, packed in leaks], frames)
+    numbers, flat = _numbered([packed for *_, packed in leaks], frames)
+    stacks = [tuple(map(flat.__getitem__, stack)) for stack in numbers]
     end = next(reversed(reader.rows_of(ReportEnd, "report", report_id)), None)
     argv, started, facts = _run(reader, row)
     return LeakReport(
@@ -75,7 +77,9 @@ def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
         notes=tuple(note.text for note in reader.rows_of(ReportNote, "report", report_id)),
         leaks=tuple(
             LeakRecord(leak_id, size, objects, _KINDS[kind], stack)
-            for leak_id, (size, objects, kind, _), stack in zip(leak_ids(stacks), leaks, stacks, strict=True)
+            for leak_id, (size, objects, kind, _), stack in zip(
+                numbered_leak_ids(numbers, flat), leaks, stacks, strict=True
+            )
         ),
         errors=tuple(_errors(reader, report_id, frames)),
     )
@@ -120,12 +124,22 @@ def _frame(row: LeakFrame, module: Module | None, symbol: Symbol | None) -> Fram
 
 
 def _stacks(packed_stacks: Sequence[bytes], frames: Sequence[tuple[Frame, ...]]) -> list[tuple[Frame, ...]]:
+    numbers, flat = _numbered(packed_stacks, frames)
+    return [tuple(map(flat.__getitem__, stack)) for stack in numbers]
+
+
+def _numbered(
+    packed_stacks: Sequence[bytes], frames: Sequence[tuple[Frame, ...]]
+) -> tuple[Sequence[Sequence[int]], list[Frame]]:
+    """Stacks as positions in one list of frames, which is that too; a step that no row tells of is left out."""
     known = len(frames)
-    if all(len(calls) == 1 for calls in frames):
-        # Nothing inlined: one lookup for each step of what may be millions.
-        only = [calls[0] for calls in frames]
-        return [tuple([only[n] for n in unpack_stack(packed) if n < known]) for packed in packed_stacks]
-    return [tuple([f for n in unpack_stack(packed) if n < known for f in frames[n]]) for packed in packed_stacks]
+    flat = [frame for calls in frames for frame in calls]
+    stacks = list(map(unpack_stack, packed_stacks))
+    if all(len(calls) == 1 for calls in frames) and all(max(stack) < known for stack in stacks if stack):
+        return stacks, flat  # nothing inlined: a step is a position
+    ends = list(accumulate(map(len, frames)))
+    steps = [range(end - len(calls), end) for end, calls in zip(ends, frames, strict=True)]
+    return [[at for n in stack if n < known for at in steps[n]] for stack in stacks], flat
 
 
 def _errors(reader: SessionReader, report_id: int, frames: Sequence[tuple[Frame, ...]]) -> Iterator[CheckerError]:
