@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.values import CheckerError, Frame, LeakReport, Mapping
@@ -98,27 +98,39 @@ class _Calls:
         """What the report says, then what the files that ran do of frames of which it says too little."""
         names = {frame.linkage_name for chain in self._chains for frame in chain if frame.linkage_name}
         functions = demangled(names)
-        told: dict[int, Symbol] = {}
+        unnamed = [row for row, chain in zip(self.rows, self._chains, strict=True) if self._places.wanting(row, chain)]
+        asked, answered = {row.ordinal for row in unnamed}, set[int]()
+        told: dict[int, list[Symbol]] = {}
         for row, chain in zip(self.rows, self._chains, strict=True):
             for depth, frame in enumerate(chain):
                 symbol = _symbol(self._report, row.ordinal, depth, frame, functions.get(frame.linkage_name or ""))
-                if symbol.function or symbol.file:
-                    told[row.ordinal] = symbol
+                if not (symbol.function or symbol.file):
+                    continue
+                told.setdefault(row.ordinal, []).append(symbol)
+                # Two who tell of inlined calls may not see as many of them, so that only one of them is heard.
+                if row.ordinal not in asked or len(chain) == 1:
                     yield symbol
-        unnamed = [row for row, chain in zip(self.rows, self._chains, strict=True) if self._places.wanting(row, chain)]
         where = Whereabouts.of(request)
         if unnamed:
             wanted = {row.module for row in unnamed}
             used = [module for module in modules if module.ordinal in wanted]
             for found in symbolize(self._report, used, unnamed, where=where, notes=notes):
+                if isinstance(found, Symbol) and found.frame in told:
+                    if found.file:
+                        answered.add(found.frame)
+                    elif len(told[found.frame]) > 1 and found.frame not in answered:
+                        continue
                 yield _with_name(found, told)
-        yield from self._source(modules, where)
+        for ordinal in sorted(asked - answered):
+            if len(told.get(ordinal, ())) > 1:
+                yield from told[ordinal]
+        yield from self._source(modules, where, answered)
 
-    def _source(self, modules: Sequence[ModuleRow], where: Whereabouts) -> Iterator[SourceLine]:
+    def _source(self, modules: Sequence[ModuleRow], where: Whereabouts, but: Collection[int]) -> Iterator[SourceLine]:
         places: dict[str, set[int]] = {}
         folders: dict[str, set[str]] = {}
         for row, chain in zip(self.rows, self._chains, strict=True):
-            for frame in chain:
+            for frame in chain if row.ordinal not in but else ():
                 if frame.file and frame.line:
                     places.setdefault(frame.file, set()).add(fit(frame.line))
                     if row.module is not None:
@@ -140,8 +152,9 @@ def _symbol(report: int, ordinal: int, depth: int, frame: Frame, demangled_name:
     )
 
 
-def _with_name(row: Symbol | SourceLine, told: dict[int, Symbol]) -> Symbol | SourceLine:
+def _with_name(row: Symbol | SourceLine, told: dict[int, list[Symbol]]) -> Symbol | SourceLine:
     """A line that was found for a function that has no name in the file keeps the report's name for it."""
     if not isinstance(row, Symbol) or row.function or row.inlined or row.frame not in told:
         return row
-    return row._replace(function=told[row.frame].function, linkage_name=told[row.frame].linkage_name)
+    known = told[row.frame][-1]
+    return row._replace(function=known.function, linkage_name=known.linkage_name)

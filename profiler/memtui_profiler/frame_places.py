@@ -29,17 +29,21 @@ class FramePlaces:
         # Of the frames that are to be named: the lowest and the highest address by module.
         self._to_name: dict[int, tuple[int, int]] = {}
         self._other_builds: set[int] = set()
+        # Those whose file is the one that ran: a run's own report is collected while the file is there.
+        self._sure: set[int] = set()
         found = _mappings(request.extra_maps, mappings)
         self._finder = ModuleFinder(found, (), self._where) if found else None
 
     def of(self, frame: Frame) -> Place:
         module, offset = frame.module, frame.offset
+        sure = False
         named = frame.function or frame.linkage_name
         if self._finder is not None and frame.address and (module is None or offset is None):
             place = self._finder.place(frame.address, module.build_id if module else "")
             if place.module is not None:
                 loaded = self._finder.modules[place.module]
                 offset = place.offset
+                sure = loaded.facts is not None and not self._request.bare
                 # The report may know which build ran; the file at its path may be another by now.
                 module = module or Module(loaded.path)
                 if loaded.trouble and not named and loaded.trouble not in self.notes:
@@ -50,6 +54,8 @@ class FramePlaces:
         if ordinal is None:
             ordinal = self._ordinals[module] = len(self._modules)
             self._modules.append(module)
+        if sure:
+            self._sure.add(ordinal)
         if offset is not None and not named:
             low, high = self._to_name.get(ordinal, (offset, offset))
             self._to_name[ordinal] = min(low, offset), max(high, offset)
@@ -66,11 +72,19 @@ class FramePlaces:
 
     def wanting(self, row: LeakFrame, chain: Sequence[Frame]) -> bool:
         """Whether the file that ran can say more of a frame than its report does. Asked after rows()."""
-        if row.module is None or row.offset is None or len(chain) != 1 or row.module in self._other_builds:
+        if row.module is None or row.offset is None or row.module in self._other_builds:
             return False
-        named = chain[0].function or chain[0].linkage_name
-        # What the report has named is looked up again only where it is certain that the file is the one that ran.
-        return not named or (chain[0].line is None and bool(self._modules[row.module].build_id))
+        # What the report has named is looked up again only where it is certain that the file is the one that ran. valgrind
+        # says of inlined calls only what they are called in their class, and in text of no file where it is.
+        sure = row.module in self._sure
+        if len(chain) != 1:
+            return sure
+        frame = chain[0]
+        if not (frame.function or frame.linkage_name):
+            return True
+        if frame.line is None:
+            return sure or bool(self._modules[row.module].build_id)
+        return sure and "/" not in (frame.file or "")
 
     def _build_id(self, ordinal: int) -> str:
         path, bare = self._modules[ordinal].path, self._request.bare
