@@ -171,6 +171,7 @@ def build_table(
     if compared is not None:
         report = compared.joined()
     frames: dict[int, Frame] = {}
+    known_frame = frames.__contains__
     library: set[int] = set()
     names: list[Name] = []
     known: dict[tuple[int, ...], Name] = {}
@@ -179,9 +180,10 @@ def build_table(
             raise Cancelled
         for record in report.leaks[start : start + BATCH]:
             stack = record.stack
-            fresh = {id(frame): frame for frame in stack if id(frame) not in frames}
-            frames.update(fresh)
-            library.update(identity for identity, frame in fresh.items() if is_library_frame(frame))
+            if not all(map(known_frame, map(id, stack))):
+                fresh = {id(frame): frame for frame in stack if id(frame) not in frames}
+                frames.update(fresh)
+                library.update(identity for identity, frame in fresh.items() if is_library_frame(frame))
             program = program_index(stack, (id(frame) in library for frame in stack))
             # Records that reach the program by the same frames are called the same: most of a large report's.
             key = () if program is None else (program, *map(id, stack[max(program - 1, 0) : program + 1]))
