@@ -53,6 +53,24 @@ def test_every_checker_names_every_planted_line_by_the_same_id(flags: tuple[str,
     assert len({names for different in ids.values() for names in different}) == len(program.leaks)
 
 
+@pytest.mark.parametrize("name", ["containers", "inlined"])
+def test_every_checker_reads_a_stack_alike(name: str, tmp_path: Path) -> None:
+    """Inlined calls of the standard library too, of which valgrind says their bare names."""
+    program = build(name, flags=BUILDS[1])
+    stacks: dict[str, dict[str, list[tuple[str, str, int, bool]]]] = {}
+    for mode in ("draconian", "memcheck", "lsan"):
+        for leak in check(tmp_path / mode, program, mode)["leaks"]:
+            frames = [f for f in leak["stack"] if f["module"] == str(program.path) and f["line"]]
+            if any(frame["file"] == program.leaks[0].file for frame in frames):
+                calls = [(f["function"], f["file"], f["line"], f["inlined"]) for f in frames]
+                stacks.setdefault(leak["id"], {}).setdefault(mode, calls)
+    common = {leak: by_mode for leak, by_mode in stacks.items() if len(by_mode) == 3}
+    assert len(common) >= len(program.leaks)
+    assert any(call[3] for by_mode in common.values() for call in by_mode["memcheck"])
+    for by_mode in common.values():
+        assert by_mode["memcheck"] == by_mode["draconian"] == by_mode["lsan"]
+
+
 def test_totals_are_each_tools_own(tmp_path: Path) -> None:
     program = build("deep", flags=BUILDS[0])
     for mode in MODES:
