@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
 from memtui.charset import Glyphs
 from memtui.graph.state import GraphState
@@ -64,6 +66,8 @@ class MainScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
     AUTO_FOCUS = ""
+    # What gets or loses the keys draws itself anew; Textual would have the whole screen do so.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def __init__(
         self, recorded: RecordedLines, size: Size, *, glyphs: Glyphs, source_map: tuple[tuple[str, str], ...] = ()
@@ -123,11 +127,13 @@ class MainScreen(Screen[None]):
         """Give the graph or the pane, whichever has the keys, the whole screen; or take it back."""
         if self.has_class(REPORT_ONLY):
             return
-        if self.zoomed:
-            self.remove_class(ZOOM_GRAPH, ZOOM_PANE)
-        else:
-            on_pane = self.focused is not None and self.panes in self.focused.ancestors
-            self.add_class(ZOOM_PANE if on_pane else ZOOM_GRAPH)
+        on_pane = self.focused is not None and self.panes in self.focused.ancestors
+        whole = "" if self.zoomed else ZOOM_PANE if on_pane else ZOOM_GRAPH
+        # Styles of their own: for a class of the screen's, Textual would style everything on it anew.
+        self.update_classes({name: name == whole for name in (ZOOM_GRAPH, ZOOM_PANE)}, update=False)
+        _hide(self._upper, whole == ZOOM_PANE)
+        for widget in (self.panes, self._tabs, self._controls):
+            _hide(widget, whole == ZOOM_GRAPH)
         self._share_rows()
 
     def show_again(self) -> None:
@@ -186,3 +192,11 @@ class MainScreen(Screen[None]):
             tab=self.panes.active,
             graph=not self.has_class(REPORT_ONLY),
         )
+
+
+def _hide(widget: Widget, hidden: bool) -> None:
+    """Take it off the screen, or leave it to the style sheet again."""
+    if hidden:
+        widget.styles.display = "none"
+    elif widget.styles.clear_rule("display"):
+        widget.refresh(layout=True)

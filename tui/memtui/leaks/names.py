@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.leak_id import is_runtime_module
@@ -104,6 +105,7 @@ def bare(name: str) -> str:
     return "::".join(parts[-2:] if len(parts) > 2 or parts[0] not in ("std", "__gnu_cxx") else parts[1:])
 
 
+@lru_cache(maxsize=1024)
 def shorten(name: str, width: int) -> str:
     """The fullest form of a C++ name that fits ``width`` columns; the shortest form when none does (the caller cuts it).
 
