@@ -69,6 +69,18 @@ def test_what_a_profile_lists_is_not_called_leaked(kind: LeakKind, verb: str) ->
     assert lines(report)[0].startswith(f"42.7 MiB {verb} 11 130 objects from 5 stacks (")
 
 
+def test_what_is_still_reachable_is_not_called_leaked() -> None:
+    report = sample_report(notes=())
+    reachable = tuple(replace(leak, kind=LeakKind.STILL_REACHABLE) for leak in report.leaks)
+    of = "(heapcheck draconian, ./rpc_server --port 9000, pid 4391)"
+    all_reachable = replace(report, leaks=reachable)
+    assert lines(all_reachable)[0] == (f"no leaks found, 42.7 MiB still reachable in 11 130 objects from 5 stacks {of}")
+    one_lost = replace(report, leaks=(report.leaks[0], *reachable[1:]))
+    assert lines(one_lost)[0] == (
+        f"41.2 MiB leaked in 10 547 objects, 1.5 MiB still reachable in 583 objects, from 5 stacks {of}"
+    )
+
+
 def test_one_of_a_thing_is_singular() -> None:
     report = replace(
         sample_report(notes=()), leaks=(record("1", 16, 1, frame("f", "/a.c", 1)),), total_bytes=16, total_objects=1

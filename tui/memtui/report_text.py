@@ -72,9 +72,16 @@ def summary(report: LeakReport, words: Look) -> str:
         return f"no leaks found ({origin})"
     size = max(report.total_bytes, sum(record.size_bytes for record in report.leaks))
     objects = max(report.total_objects, sum(record.objects for record in report.leaks))
-    stacks = len(report.leaks)
-    counted = f"{_counted(objects, 'object', words)} from {_counted(stacks, 'stack', words)}"
-    return f"{prose(size)} {_verb(report)} {counted} ({origin})"
+    stacks = _counted(len(report.leaks), "stack", words)
+    reachable = [record for record in report.leaks if record.kind is LeakKind.STILL_REACHABLE]
+    if not reachable:
+        return f"{prose(size)} {_verb(report)} {_counted(objects, 'object', words)} from {stacks} ({origin})"
+    still_size, still = (sum(r.size_bytes for r in reachable), sum(r.objects for r in reachable))
+    said = f"{prose(still_size)} still reachable in {_counted(still, 'object', words)}"
+    if len(reachable) == len(report.leaks):
+        return f"no leaks found, {said} from {stacks} ({origin})"
+    lost = f"{prose(size - still_size)} leaked in {_counted(objects - still, 'object', words)}"
+    return f"{lost}, {said}, from {stacks} ({origin})"
 
 
 _VERBS = {LeakKind.IN_USE: "in use in", LeakKind.GROWTH: "grown in"}
