@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 from textual.content import Content
 from textual.widgets import Static
 
@@ -31,13 +29,14 @@ class SummaryLines(Static):
         arrangement: Arrangement,
         below: str | int | None,
         width: int,
-        layout: Container[str],
+        *,
+        one_line: bool,
     ) -> None:
-        """``below``: a record, or words. ``width`` of the pane; ``layout``: the pane's classes (-split, -low)."""
+        """``below``: what is in hand, a record or words, in the second line, or where there is ``one_line`` in its place."""
         room = max(10, width - 2)
         words = self._look.text(summary.report_line(state, arrangement, self._look))
         report = Content.styled(self._look.cut(words, room), "$muted")
-        if "-split" in layout or below is None:
+        if below is None:
             self._put(report)
             return
         if isinstance(below, str):
@@ -45,7 +44,7 @@ class SummaryLines(Static):
         else:
             where, code, callers = summary.leak_line(arrangement.table, below, self._sources, self._look, room)
             leak = Content.assemble((where, "$muted"), (code, "$foreground"), (callers, "$muted"))
-        self._put(leak if "-low" in layout else Content.assemble(report, "\n", leak))
+        self._put(leak if one_line else Content.assemble(report, "\n", leak))
 
     def _put(self, words: Content) -> None:
         if not words.is_same(self._words):

@@ -48,7 +48,6 @@ class LeakPane(PaneKeys, Container):
         &.-split .leak-view { width: 3fr; }
         &.-split #leak-stack { width: 2fr; border-left: solid $rule; padding: 0 0 0 1; }
         &.-split.-ascii #leak-stack { border-left: ascii $rule; }
-        &.-split #leak-summary, &.-low #leak-summary { height: 1; }
     }
     """
 
@@ -292,17 +291,19 @@ class LeakPane(PaneKeys, Container):
     def mark(self, **marks: bool) -> None:
         """Note what is ``opened`` (a stack), ``finding``, ``empty`` or ``low``, and bring up the parts that this calls for.
 
-        The icicle has all of the width. Parts come and go one by one: a class would have Textual style all of the pane anew.
+        Parts come and go one by one: a class would have Textual style all of the pane anew.
         """
         front = self.front
-        split = self.size.width >= SPLIT_FROM and self.view is not View.ICICLE
-        self.update_classes({f"-{name}": on for name, on in marks.items()}, update="low" in marks)
-        self.update_classes({"-split": split})
+        self.update_classes({f"-{name}": on for name, on in marks.items()}, update=False)
+        self.update_classes({"-split": self.size.width >= SPLIT_FROM})
+        split = self.beside
         opened, empty = self.has_class("-opened"), self.has_class("-empty")
         for part in self.query(".leak-view"):
             part.display = part is front and (split or not opened)
         self.query_one(StackView).display = split or opened
-        self.query_one(SummaryLines).display = not empty and (split or not opened)
+        summary_lines = self.query_one(SummaryLines)
+        summary_lines.display = not empty and (split or not opened)
+        summary_lines.styles.height = 1 if split or self.has_class("-low") else 2
         self.query_one(FindBar).display = not empty and self.has_class("-finding")
         self.query_one("#leak-body").display = not empty
         self.query_one(EmptyView).display = empty

@@ -91,6 +91,11 @@ class PaneKeys(_Base):
         return known
 
     @property
+    def beside(self) -> bool:
+        """Whether the stack stands beside the view; the icicle has all of the width."""
+        return self.has_class("-split") and self.view is not View.ICICLE
+
+    @property
     def node(self) -> Node | None:
         """The tree's node in hand."""
         front = self.front
@@ -144,7 +149,10 @@ class PaneKeys(_Base):
             below = self._show_error(stack)
         elif self._answer is not None and self._answer.branches is not None:
             below = self._show_node(self._answer, stack)
-        self.query_one(SummaryLines).show(self._state, arrangement, below, self.size.width, self.classes)
+        one_line = self.beside or self.has_class("-low")
+        if self.beside:
+            below = None
+        self.query_one(SummaryLines).show(self._state, arrangement, below, self.size.width, one_line=one_line)
 
     def _show_row(self, arrangement: Arrangement, position: int, stack: StackView) -> str | int | None:
         if position == NOTES and self.notes():
@@ -157,7 +165,7 @@ class PaneKeys(_Base):
             stack.clear()
             return None
         record = arrangement.row(position).record
-        words = summary.short_heading if self.has_class("-split") else summary.heading
+        words = summary.short_heading if self.beside else summary.heading
         stack.show_stack(arrangement.table, record, words(arrangement, position, self._look, self._state.was_at))
         return record
 
