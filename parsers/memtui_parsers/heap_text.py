@@ -9,8 +9,9 @@ threads) and ``tN: ...`` (one of them).
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from memtui_parsers.errors import ParseError
 from memtui_parsers.heap_sampling import EVERYTHING, Sampling, sampling_of
@@ -53,11 +54,11 @@ def parse_heap(stream: BinaryIO) -> HeapProfile:
             mappings, cut = _mappings(lines)
         elif line.strip():
             stacks.unread(number)
-    entries = stacks.entries()
+    figures, found, addresses = stacks.columns()
     notes = stacks.notes()
     if sampling.mean_bytes:
         notes.append(f"one sample was taken in {sampling.mean_bytes:.0f} bytes: bytes and objects are estimates")
-    objects, size_bytes = stacks.counted()
+    objects, size_bytes = stacks.objects, stacks.size_bytes
     if header is not None and header.inuse_bytes > size_bytes:
         missing_bytes, missing_objects = header.inuse_bytes - size_bytes, max(0, header.inuse_objects - objects)
         notes.insert(
@@ -65,19 +66,18 @@ def parse_heap(stream: BinaryIO) -> HeapProfile:
         )
     elif cut or (header is None and mappings is None):
         notes.insert(0, "the dump ends in the middle of a line" if cut else "the dump is cut before its end")
-    if mappings is None and entries:
+    if mappings is None and found:
         notes.append("the dump does not say which libraries were loaded, so no address can be named")
     if header is None:
         whole = mappings is not None and not cut
     else:
         whole = (objects, size_bytes) == (header.inuse_objects, header.inuse_bytes)
-    return HeapProfile(kind, sampling.mean_bytes, header, whole, entries, mappings or (), tuple(notes))
+    return HeapProfile(
+        kind, sampling.mean_bytes, header, whole, figures, found, addresses, mappings or (), tuple(notes)
+    )
 
 
-def _rank(entry: HeapEntry) -> tuple[int, int]:
-    return -entry.inuse_bytes, -entry.inuse_objects
-
-
+_Four = tuple[float, float, float, float]
 _Numbered = Iterator[tuple[int, tuple[bytes, bool]]]
 
 
@@ -148,8 +148,12 @@ def _mappings(lines: _Numbered) -> tuple[tuple[Mapping, ...], bool]:
     return tuple(found), cut
 
 
-class _Addresses(dict[bytes, int]):
-    """Hex texts to one int object each: stacks share most of their addresses. Raises ValueError, OverflowError when full."""
+class _Ordinals(dict[bytes, int]):
+    """Hex texts to positions in ``addresses``: stacks share most of theirs. Raises ValueError, OverflowError when full."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: dict[int, int] = {}
 
     def __missing__(self, text: bytes) -> int:
         address = int(text, 16)
@@ -157,21 +161,24 @@ class _Addresses(dict[bytes, int]):
             raise ValueError("no address")
         if len(self) >= MAX_ADDRESSES:
             raise OverflowError
-        self[text] = address
-        return address
+        ordinal = self[text] = self.addresses.setdefault(address, len(self.addresses))
+        return ordinal
 
 
 class _Stacks:
-    """Adds entry lines up by stack, within the bounds above; what is beyond them is counted under an empty stack."""
+    """Adds entry lines up by stack, within the bounds above; what is beyond them is counted under an empty stack.
+
+    ``objects`` and ``size_bytes`` are in use by all lines, as they are in the file.
+    """
 
     def __init__(self, sampling: Sampling) -> None:
+        self.objects = self.size_bytes = 0
         self._estimate = None if sampling is EVERYTHING else sampling.estimate
-        self._sampled = [0, 0]
-        self._addresses = _Addresses()
-        self._index: dict[tuple[int, ...], int] = {}
+        self._ordinals = _Ordinals()
+        self._index: dict[bytes, int] = {}
         self._counts: list[float] = []  # four for each stack: of a million lists of four the overhead would be most
         # A leak dump repeats the same figures and stack for each object, mostly soon again.
-        self._figures: dict[bytes, tuple[float, ...]] = {}
+        self._figures: dict[bytes, tuple[_Four, int, int]] = {}
         self._recent: dict[bytes, int] = {}
         self._steps = 0
         self._beyond = 0
@@ -184,9 +191,10 @@ class _Stacks:
         head, at, tail = line.partition(b"@")
         if not at or len(line) > MAX_LINE_BYTES:
             return False
-        figures = self._figures.get(head) or self._read_figures(head)
-        if figures is None:
+        read = self._figures.get(head) or self._read_figures(head)
+        if read is None:
             return False
+        figures, objects, size_bytes = read
         where = self._recent.get(tail)
         if where is None:
             try:
@@ -197,53 +205,44 @@ class _Stacks:
                 self._recent.clear()
             self._recent[tail] = where
         counts = self._counts
-        counts[where] += figures[0]
-        counts[where + 1] += figures[1]
-        counts[where + 2] += figures[2]
-        counts[where + 3] += figures[3]
-        if self._estimate is not None:
-            self._sampled[0] += int(figures[4])
-            self._sampled[1] += int(figures[5])
+        if where == len(counts):
+            counts += figures
+        else:
+            counts[where] += figures[0]
+            counts[where + 1] += figures[1]
+            counts[where + 2] += figures[2]
+            counts[where + 3] += figures[3]
+        self.objects += objects
+        self.size_bytes += size_bytes
         return True
 
-    def _read_figures(self, head: bytes) -> tuple[float, ...] | None:
-        """Four, and of a sampled profile the first two again, as they are in the file."""
+    def _read_figures(self, head: bytes) -> tuple[_Four, int, int] | None:
+        """A line's four figures, and the first two of them as they are in the file."""
         matched = _ENTRY.fullmatch(head)
         if matched is None:
             return None
-        counted = tuple(map(int, matched.groups()))
-        if min(counted) < 0:
+        objects, size_bytes, ever_objects, ever_bytes = map(int, matched.groups())
+        if min(objects, size_bytes, ever_objects, ever_bytes) < 0:
             return None
-        figures: tuple[float, ...] = counted
+        if (objects, size_bytes) == (ever_objects, ever_bytes):
+            ever_objects, ever_bytes = objects, size_bytes  # the same two numbers: of a million they take their room
+        figures: _Four = objects, size_bytes, ever_objects, ever_bytes
         if self._estimate is not None:
-            figures = (*self._estimate(*counted[:2]), *self._estimate(*counted[2:]), *counted[:2])
+            figures = (*self._estimate(objects, size_bytes), *self._estimate(ever_objects, ever_bytes))
         if len(self._figures) >= _RECENT:
             self._figures.clear()
-        self._figures[head] = figures
-        return figures
-
-    def counted(self) -> tuple[int, int]:
-        """Objects and bytes in use in all lines, as they are in the file."""
-        if self._estimate is not None:
-            return self._sampled[0], self._sampled[1]
-        return round(sum(self._counts[0::4])), round(sum(self._counts[1::4]))
+        read = self._figures[head] = figures, objects, size_bytes
+        return read
 
     def unread(self, number: int) -> None:
         self._unread += 1
         self._first_unread = self._first_unread or number
 
-    def entries(self) -> tuple[HeapEntry, ...]:
-        """Largest in use first, equal ones in the order of the file."""
-        counts = self._counts
+    def columns(self) -> tuple[list[int], tuple[bytes, ...], tuple[int, ...]]:
+        """Figures, stacks and addresses as HeapProfile has them, in the order of the file."""
         self._recent.clear()
-        self._addresses.clear()
-        # Of an int that is no work.
-        found = [
-            HeapEntry(round(counts[at]), round(counts[at + 1]), round(counts[at + 2]), round(counts[at + 3]), stack)
-            for stack, at in self._index.items()
-        ]
-        found.sort(key=_rank)
-        return tuple(found)
+        counts = list(map(round, self._counts)) if self._estimate is not None else self._counts
+        return cast(list[int], counts), tuple(self._index), tuple(self._ordinals.addresses)
 
     def notes(self) -> list[str]:
         notes = []
@@ -258,24 +257,22 @@ class _Stacks:
         return notes
 
     def _find(self, tail: bytes) -> int:
-        """Where the counts of this stack are. Raises ValueError when a step is no address."""
+        """Where the counts of this stack are, or the end of all for a new one. Raises ValueError when a step is no address."""
         steps = tail.split()
         if len(steps) > MAX_DEPTH:
             self._too_deep += 1
             del steps[MAX_DEPTH:]
         try:
-            stack = tuple(map(self._addresses.__getitem__, steps))
+            stack = array("I", map(self._ordinals.__getitem__, steps)).tobytes()
         except OverflowError:
             self._beyond += 1
-            stack = ()
+            stack = b""
         at = self._index.get(stack)
         if at is None and stack and (len(self._index) >= MAX_STACKS or self._steps > MAX_STEPS):
             self._beyond += 1
-            stack = ()
+            stack = b""
             at = self._index.get(stack)
         if at is None:
-            at = len(self._counts)
-            self._counts += (0, 0, 0, 0)
-            self._index[stack] = at
-            self._steps += len(stack)
+            at = self._index[stack] = len(self._counts)
+            self._steps += len(steps)
         return at

@@ -5,6 +5,7 @@ Sizes are bytes, addresses are unsigned 64-bit integers of the target, not of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -38,21 +39,36 @@ class HeapEntry:
 
 @dataclass(frozen=True, slots=True)
 class HeapProfile:
-    """A heap profile of gperftools or jemalloc or a leak dump, aggregated by stack, largest in-use first.
+    """A heap profile of gperftools or jemalloc or a leak dump, aggregated by stack, in the order of the file.
 
     ``kind`` is the header's word after ``@`` (heapprofile, heap_v2, growth ...). ``period``: one allocation in so many bytes
     was counted, so the entries are estimates (0: every allocation was). ``header`` holds the totals as the file's first line
     states them, None for jemalloc's; ``whole``: nothing is missing. ``notes`` say in words what was not whole (a cut file,
     lines passed over).
+
+    In columns, for files of 200,000 stacks: ``stacks`` are distinct, each the positions of its return addresses in
+    ``addresses``, leaf first, as packed unsigned ints (array("I")); ``figures`` has the first four fields of a HeapEntry for
+    each of them, one behind the other.
     """
 
     kind: str
     period: float
     header: HeapEntry | None
     whole: bool
-    entries: tuple[HeapEntry, ...]
+    figures: Sequence[int]
+    stacks: Sequence[bytes]
+    addresses: Sequence[int]
     mappings: tuple[Mapping, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[HeapEntry, ...]:
+        """Made anew each time, largest in use first, equal ones in the order of the file."""
+        at = self.addresses.__getitem__
+        columns = (self.figures[n::4] for n in range(4))
+        stacks = (tuple(map(at, memoryview(stack).cast("I"))) for stack in self.stacks)
+        found = list(map(HeapEntry, *columns, stacks))
+        return tuple(sorted(found, key=lambda entry: (-entry.inuse_bytes, -entry.inuse_objects)))
 
 
 class LeakKind(str, Enum):

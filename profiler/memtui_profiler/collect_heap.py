@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
@@ -26,6 +27,9 @@ from memtui_profiler.whereabouts import Whereabouts
 
 DRACONIAN = "draconian"
 HEAPPROFILE = "heapprofile"
+# Bytes that a step takes in a packed stack.
+_STEP = array("I").itemsize
+_AT_ONCE = 1000
 _NO_DUMP = "The check left no dump, which is how the heap checker says that nothing leaked"
 
 
@@ -56,9 +60,8 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     report = request.report
     where = Whereabouts.of(request)
     finder = ModuleFinder(profile.mappings, request.extra_maps, where, compare=request.bare)
-    found = _Frames(report, finder)
-    leaks = _stacks(profile, found)
-    frames = found.rows
+    leaks = _stacks(profile, finder)
+    frames = _frames(report, profile, finder, leaks)
     modules = [
         ModuleRow(report=report, ordinal=ordinal, path=module.path, build_id=module.build_id)
         for ordinal, module in enumerate(finder.modules)
@@ -67,11 +70,12 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
         yield ModuleRow(report=report, ordinal=module.ordinal, path=clean(module.path), build_id=module.build_id)
     yield from frames
     kind = _kind(request, profile)
+    word = kind.value
     total_bytes = total_objects = 0
     for stack, (size_bytes, objects) in sorted(leaks.items(), key=lambda item: item[1], reverse=True):
         total_bytes += size_bytes
         total_objects += objects
-        yield Leak(report=report, size_bytes=fit(size_bytes), objects=fit(objects), kind=kind.value, stack=stack)
+        yield Leak(report, fit(size_bytes), fit(objects), word, stack)
     runtimes = _runtimes_own(leaks, frames, modules) if kind is LeakKind.NOT_FREED else []
     said = [*profile.notes, *_homeless(profile, frames), *runtimes, *_log_notes(request, log)]
     yield from note_rows(report, said)
@@ -91,45 +95,41 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     yield SymbolsEnd(at_s=0.0, report=report)
 
 
-class _Frames(dict[int, int]):
-    """Ordinals by address; looking up a new address makes its row."""
-
-    def __init__(self, report: int, finder: ModuleFinder) -> None:
-        super().__init__()
-        self.rows: list[LeakFrame] = []
-        self._report = report
-        self._finder = finder
-        self._in_allocator: dict[int, bool] = {}
-
-    def __missing__(self, address: int) -> int:
-        place = self._finder.place(address)
-        offset = None if place.offset is None else hex(place.offset)
-        ordinal = self[address] = len(self.rows)
-        self.rows.append(
-            LeakFrame(report=self._report, ordinal=ordinal, address=hex(address), module=place.module, offset=offset)
-        )
-        return ordinal
-
-    def in_allocator(self, address: int) -> bool:
-        found = self._in_allocator.get(address)
-        if found is None:
-            found = self._in_allocator[address] = self._finder.place(address).allocator
-        return found
-
-
-def _stacks(profile: HeapProfile, frames: _Frames) -> dict[bytes, tuple[int, int]]:
-    """(bytes, objects) by packed stack, the allocator's own frames gone from the leaf end; ``frames`` gets the rest."""
+def _stacks(profile: HeapProfile, finder: ModuleFinder) -> dict[bytes, tuple[int, int]]:
+    """(bytes, objects) by packed stack of positions in the profile's addresses, the allocator's own gone from the leaf end."""
     leaks: dict[bytes, tuple[int, int]] = {}
-    for entry in profile.entries:
-        if not (entry.inuse_objects or entry.inuse_bytes):
+    in_allocator: dict[bytes, bool] = {}
+    figures = profile.figures
+    for stack, objects, size_bytes in zip(profile.stacks, figures[0::4], figures[1::4], strict=True):
+        if not (objects or size_bytes):
             continue  # allocated once and freed: a heap profile has these
-        stack = entry.addresses
-        while stack and frames.in_allocator(stack[0]):
-            stack = stack[1:]
-        packed = array("I", map(frames.__getitem__, stack)).tobytes()
-        size_bytes, objects = leaks.get(packed, (0, 0))
-        leaks[packed] = (size_bytes + entry.inuse_bytes, objects + entry.inuse_objects)
+        while stack:
+            leaf = stack[:_STEP]
+            known = in_allocator.get(leaf)
+            if known is None:
+                address = profile.addresses[unpack_stack(leaf)[0]]
+                known = in_allocator[leaf] = finder.place(address).allocator
+            if not known:
+                break
+            stack = stack[_STEP:]
+        had = leaks.get(stack)
+        leaks[stack] = (size_bytes, objects) if had is None else (had[0] + size_bytes, had[1] + objects)
     return leaks
+
+
+def _frames(report: int, profile: HeapProfile, finder: ModuleFinder, stacks: Collection[bytes]) -> list[LeakFrame]:
+    """A row for each address that is on one of the stacks; its position in the profile's is its ordinal."""
+    used: set[int] = set()
+    packed = iter(stacks)
+    while some := b"".join(islice(packed, _AT_ONCE)):
+        used.update(unpack_stack(some))
+    rows = []
+    for ordinal in sorted(used):
+        address = profile.addresses[ordinal]
+        place = finder.place(address)
+        offset = None if place.offset is None else hex(place.offset)
+        rows.append(LeakFrame(report, ordinal, hex(address), place.module, offset))
+    return rows
 
 
 def _homeless(profile: HeapProfile, frames: list[LeakFrame]) -> list[str]:

@@ -17,18 +17,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_heap(path: Path, lines: int, stacks: int) -> None:
-    """A leak dump as the heap checker writes it. As in a real program the calls fan out from main(): few roots, many leaves."""
+    """A leak dump as the heap checker writes it. As in a real program the calls fan out from main(): few roots, many leaves.
+
+    So do sizes: those of tcmalloc's classes, most lines of one object.
+    """
     dice = random.Random(2)
     addresses = [f"0x{0x7F0000000000 + 16 * n:012x}" for n in dice.sample(range(1 << 24), 20_000)]
     tails = []
     for _ in range(stacks):
-        depth = dice.randint(8, 30)
+        depth = dice.randint(12, 32)
         tails.append(" ".join(addresses[int(dice.random() * min(20_000, 4 ** (depth - n)))] for n in range(depth)))
+    figures = []
+    for _ in range(lines):
+        objects = 1 if dice.random() < 0.7 else dice.randint(2, 100)
+        figures.append((objects, objects * (16 << dice.randint(0, 11)) * dice.choice((4, 5, 6, 7)) // 4))
+    total = f"{sum(objects for objects, _ in figures):6}: {sum(size for _, size in figures):8}"
     with path.open("w") as out:
-        out.write(f"heap profile: {lines:6}: {lines * 64:8} [{lines:6}: {lines * 64:8}] @ heapprofile\n")
-        for n in range(lines):
-            out.write(f"{1:6}: {64:8} [{1:6}: {64:8}] @ {tails[n % stacks]}\n")
-        out.write("\nMAPPED_LIBRARIES:\n55825ceeb000-55825ceec000 r-xp 00001000 08:01 393232 /srv/rpc_server\n")
+        out.write(f"heap profile: {total} [{total}] @ heapprofile\n")
+        for n, (objects, size) in enumerate(figures):
+            out.write(f"{objects:6}: {size:8} [{objects:6}: {size:8}] @ {tails[n % stacks]}\n")
+        out.write("\nMAPPED_LIBRARIES:\n7f0000000000-7f0010000000 r-xp 00001000 08:01 393232 /srv/rpc_server\n")
 
 
 def measure(path: Path) -> None:

@@ -133,10 +133,16 @@ def _numbered(
 ) -> tuple[Sequence[Sequence[int]], list[Frame]]:
     """Stacks as positions in one list of frames, which is that too; a step that no row tells of is left out."""
     known = len(frames)
-    flat = [frame for calls in frames for frame in calls]
     stacks = list(map(unpack_stack, packed_stacks))
-    if all(len(calls) == 1 for calls in frames) and all(max(stack) < known for stack in stacks if stack):
-        return stacks, flat  # nothing inlined: a step is a position
+    missing = {n for n, calls in enumerate(frames) if not calls}
+    if (
+        all(len(calls) <= 1 for calls in frames)
+        and all(max(stack) < known for stack in stacks if stack)
+        and (not missing or all(map(missing.isdisjoint, stacks)))
+    ):
+        # Nothing inlined: a step is a position. What no stack has is filled in, so that it stays one.
+        return stacks, [calls[0] if calls else Frame(0, None, None) for calls in frames]
+    flat = [frame for calls in frames for frame in calls]
     ends = list(accumulate(map(len, frames)))
     steps = [range(end - len(calls), end) for end, calls in zip(ends, frames, strict=True)]
     return [[at for n in stack if n < known for at in steps[n]] for stack in stacks], flat
