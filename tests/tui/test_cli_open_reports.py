@@ -24,8 +24,10 @@ from tests.fixtures.screens import Notebook, eventually
 
 # The file, and what its report begins with.
 OPENED = {
-    "memcheck-faults.xml": "620 B leaked in 6 objects, 100 B still reachable in 1 object, from 4 stacks (memcheck, ./f",
-    "memcheck-faults.txt": "620 B leaked in 6 objects, 100 B still reachable in 1 object, from 4 stacks (memcheck, m",
+    "memcheck-faults.xml": "620 B leaked in 6 objects, 100 B still reachable in 1 object, "
+    "from 4 stacks (memcheck, ./faults, pid ",
+    "memcheck-faults.txt": "620 B leaked in 6 objects, 100 B still reachable in 1 object, "
+    "from 4 stacks (memcheck, memcheck-faults.txt, pid ",
     "memcheck-killed.xml": "not checked (memcheck, sleep 60, pid ",
     "lsan-names.log": "17.6 KiB leaked in 90 objects from 2 stacks (lsan, lsan-names.log, pid ",
     "asan-leaks.log": "353 B leaked in 6 objects from 3 stacks (lsan, asan-leaks.log, pid ",
