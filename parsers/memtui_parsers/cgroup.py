@@ -59,6 +59,7 @@ def oom_kills(text: str) -> int:
     """``oom_kill`` of memory.events or memory.oom_control; 0 where the kernel does not count (version 1 before 4.13)."""
     for line in text.split("\n"):
         key, _, value = line.partition(" ")
-        if key == "oom_kill" and value.strip().isdecimal():
-            return int(value)
+        count = value.strip()
+        if key == "oom_kill" and count.isascii() and count.isdigit() and len(count) <= 20:
+            return int(count)
     return 0

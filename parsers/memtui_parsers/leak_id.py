@@ -80,15 +80,18 @@ def numbered_leak_ids(stacks: Sequence[Sequence[int]], frames: Sequence[Frame]) 
     if not repeated:
         return bases
     at = _positions(frames).__getitem__
-    places: dict[str, set[tuple[int, ...]]] = {}
-    for base, stack in zip(bases, stacks, strict=True):
+    places: dict[str, list[tuple[tuple[int, ...], int]]] = {}
+    for index, base in enumerate(bases):
         if base in repeated:
-            places.setdefault(base, set()).add(tuple(map(at, stack)))
-    ranks = {base: {place: rank for rank, place in enumerate(sorted(found))} for base, found in places.items()}
-    return [
-        _suffixed(base, ranks[base][tuple(map(at, stack))]) if base in repeated else base
-        for base, stack in zip(bases, stacks, strict=True)
-    ]
+            places.setdefault(base, []).append((tuple(map(at, stacks[index])), index))
+    for base, found in places.items():
+        found.sort()
+        rank, before = -1, None
+        for place, index in found:
+            if place != before:
+                rank, before = rank + 1, place
+            bases[index] = _suffixed(base, rank)
+    return bases
 
 
 def _repeated(bases: Sequence[str]) -> set[str]:
