@@ -14,6 +14,7 @@ from memtui_parsers.errors import ParseError
 from memtui_profiler.debug_files import open_debug_file
 from memtui_profiler.environment import original_environment
 from memtui_profiler.errors import UserError
+from memtui_profiler.instead import instead_words
 from memtui_profiler.library_search import loaded_libraries
 from memtui_profiler.limits import MemoryLimits
 from memtui_profiler.preflight import RELEASE_RATE, preflight
@@ -207,6 +208,9 @@ def _program(program: str, environment: Mapping[str, str], cwd: str) -> Iterator
     for mode in (MEMCHECK, LSAN, PROFILE):
         other = found.capability(mode)
         yield Finding(f"--check {mode}", other.available, other.reason or "works", other.remedy)
+    if not check.available:
+        words = instead_words(check.name, found.checks)
+        yield _finding("instead", bool(found.checks), words, check.remedy)
     yield Finding("release rate", rate.available, rate.reason or "works", rate.remedy)
     for note in found.notes:
         yield Finding("note", True, note)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from memtui_profiler.checkers import checker_of
 from memtui_profiler.errors import UserError
+from memtui_profiler.instead import instead_words
 from memtui_profiler.program_facts import Obstacle, ProgramFacts, look_at
 from memtui_profiler.request import CHECK_MODES, CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE
 from memtui_profiler.target import Target, shown
@@ -59,6 +60,11 @@ class Preflight:
     program: ProgramFacts | None = None
     preloads: Mapping[str, str | None] = field(default_factory=dict)
 
+    @property
+    def checks(self) -> frozenset[str]:
+        """The modes that can work."""
+        return frozenset(c.name for c in self.capabilities if c.available and c.name in CHECK_MODES)
+
     def capability(self, name: str) -> Capability:
         return next(c for c in self.capabilities if c.name == name)
 
@@ -81,7 +87,8 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
         preload=preload,
         capabilities=(
             *(_check_capability(name, program, checking, installed, tcmalloc) for name in HEAPCHECK_MODES),
-            *(_other_capability(name, program, tcmalloc) for name in (MEMCHECK, LSAN, PROFILE)),
+            *(_capability(name, checker_of(name).obstacle(program)) for name in (MEMCHECK, LSAN)),
+            _capability(PROFILE, _profile_obstacle(program, plain, installed, tcmalloc)),
             _rate_capability(program, library, tcmalloc),
         ),
         program=program,
@@ -97,7 +104,7 @@ def require(found: Preflight, mode: str) -> None:
     capability = found.capability(mode)
     if not capability.available:
         what = f"--check {mode} cannot work on {shown(found.target.argv[0])}"
-        raise UserError(what, capability.reason, capability.remedy)
+        raise UserError(what, capability.reason, f"{capability.remedy}; {instead_words(mode, found.checks)}")
 
 
 def _library_for(
@@ -144,23 +151,34 @@ def _check_capability(
         obstacle = program.preload_obstacle or _no_library(tcmalloc)
     if obstacle is None and not library.has_checker:
         obstacle = Obstacle(_why_no_checker(library), _checker_remedy(library, installed))
-    return Capability(name, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy)))
+    return _capability(name, obstacle)
 
 
-def _other_capability(name: str, program: ProgramFacts, tcmalloc: str) -> Capability:
-    obstacle = checker_of(name).obstacle(program)
-    if obstacle is None and name == PROFILE and tcmalloc == OFF and program.tcmalloc is None:
-        obstacle = _no_library(tcmalloc)
-    return Capability(name, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy)))
+def _profile_obstacle(
+    program: ProgramFacts, library: TcmallocLibrary, installed: Sequence[TcmallocLibrary], tcmalloc: str
+) -> Obstacle | None:
+    obstacle = checker_of(PROFILE).obstacle(program)
+    if obstacle is None and library.how == NONE:
+        obstacle = program.preload_obstacle or _no_library(tcmalloc)
+    if obstacle is None and not library.has_profiler:
+        where = _where(library)
+        why = f"{where} is the minimal tcmalloc, which never had the heap profiler"
+        if not library.minimal:
+            why = f"{where} has no heap profiler"
+        better = next((other for other in installed if other.has_profiler), None)
+        obstacle = Obstacle(why, _other_library(library, better, "link the program with -ltcmalloc, dynamically"))
+    return obstacle
 
 
 def _rate_capability(program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str) -> Capability:
     obstacle = program.rate_obstacle
     if obstacle is None and library.how == NONE:
         obstacle = program.preload_obstacle or _no_library(tcmalloc)
-    return Capability(
-        RELEASE_RATE, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy))
-    )
+    return _capability(RELEASE_RATE, obstacle)
+
+
+def _capability(name: str, obstacle: Obstacle | None) -> Capability:
+    return Capability(name, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy)))
 
 
 def _no_library(tcmalloc: str) -> Obstacle:
@@ -169,19 +187,31 @@ def _no_library(tcmalloc: str) -> Obstacle:
     return Obstacle("no libtcmalloc is installed here", INSTALL_TCMALLOC)
 
 
+def _where(library: TcmallocLibrary) -> str:
+    return "the tcmalloc built into the program" if library.how == STATIC else shown(library.path)
+
+
 def _why_no_checker(library: TcmallocLibrary) -> str:
-    where = "the tcmalloc built into the program" if library.how == STATIC else shown(library.path)
     if library.minimal:
-        return f"{where} is the minimal tcmalloc, which never had the heap checker"
+        return f"{_where(library)} is the minimal tcmalloc, which never had the heap checker"
     version = f" ({library.version})" if library.version else ""
-    return f"{where}{version} has no heap checker: gperftools 2.17 removed it"
+    return f"{_where(library)}{version} has no heap checker: gperftools 2.17 removed it"
 
 
 def _checker_remedy(library: TcmallocLibrary, installed: Sequence[TcmallocLibrary]) -> str:
-    if library.how == STATIC:
-        return "link the program with -ltcmalloc of gperftools 2.16 or older"
     better = best_library(installed, need_checker=True)
-    if better is not None and better.has_checker:
+    return _other_library(
+        library,
+        better if better is not None and better.has_checker else None,
+        "link the program with -ltcmalloc of gperftools 2.16 or older",
+    )
+
+
+def _other_library(library: TcmallocLibrary, better: TcmallocLibrary | None, link: str) -> str:
+    """``link``: what helps a program that has its library built in; ``better``: one that is installed."""
+    if library.how == STATIC:
+        return link
+    if better is not None:
         return f"--tcmalloc {shown(better.path)}"
     if library.minimal:
         return INSTALL_TCMALLOC

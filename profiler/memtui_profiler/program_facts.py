@@ -77,7 +77,8 @@ class ProgramFacts:
 
     ``tcmalloc`` is what it has of gperftools already. The obstacles are what stands in the way of a preloaded library, of the
     heap checker and of the release rate; None: nothing does. ``other_allocator`` is one that a preload would push aside,
-    ``own_malloc`` one that is built in. ``tracing``: it runs under a tracer; ``secured``: it gets privileges at its start.
+    ``own_malloc`` one that is built in. ``tracing``: it runs under a tracer; ``secured``: it gets privileges at its start;
+    ``blinded``: gperftools turns its checker and its profiler off in it, wherever the library comes from.
     """
 
     machine: str
@@ -92,8 +93,11 @@ class ProgramFacts:
     own_malloc: str = ""
     tracing: Obstacle | None = None
     secured: Obstacle | None = None
+    is_static: bool = False
+    blinded: Obstacle | None = None
 
 
+_UNPRIVILEGED = "run it as that user, or a copy of it without the privilege"
 STATIC_PROGRAM = Obstacle(
     "it is statically linked: no loader takes LD_PRELOAD", "link it dynamically, or with tcmalloc in it"
 )
@@ -123,6 +127,7 @@ def look_at(target: Target, environment: Mapping[str, str]) -> ProgramFacts:
     sanitizer = _named(loaded, SANITIZERS) or _by_symbol(symbols, SANITIZER_SYMBOLS)
     other = _named(loaded, ALLOCATORS)
     tracing = _tracing(target)
+    blinded = (_blinded(secure) if secure is not None and secure.blinds_checker else None) or tracing
     preload = _secured(secure) or tracing or _no_preload(facts, tcmalloc, sanitizer, own)
     if secure is None and (privilege := _harmless_privilege(target.binary)):
         notes.append(privilege)
@@ -133,14 +138,14 @@ def look_at(target: Target, environment: Mapping[str, str]) -> ProgramFacts:
         tcmalloc=tcmalloc,
         other_allocator=other,
         preload_obstacle=preload,
-        check_obstacle=(_secured(secure) if secure and secure.blinds_checker else None)
-        or tracing
-        or (STATIC_CHECK if facts is not None and facts.is_static else None),
+        check_obstacle=blinded or (STATIC_CHECK if facts is not None and facts.is_static else None),
         rate_obstacle=tracing,
         notes=tuple(notes),
         own_malloc=own,
         tracing=tracing,
         secured=_secured(secure),
+        is_static=facts is not None and facts.is_static,
+        blinded=blinded,
     )
 
 
@@ -163,10 +168,12 @@ def privileges(binary: str) -> Privilege | None:
 
 
 def _secured(privilege: Privilege | None) -> Obstacle | None:
-    if privilege is None:
-        return None
-    ignored = "the loader ignores LD_PRELOAD" + (", and gperftools HEAPCHECK" if privilege.blinds_checker else "")
-    return Obstacle(f"{privilege.words}: {ignored}", "run it as that user, or a copy of it without the privilege")
+    return None if privilege is None else Obstacle(f"{privilege.words}: the loader ignores LD_PRELOAD", _UNPRIVILEGED)
+
+
+def _blinded(privilege: Privilege) -> Obstacle:
+    ignored = "the loader ignores LD_PRELOAD, and gperftools HEAPCHECK"
+    return Obstacle(f"{privilege.words}: {ignored}", _UNPRIVILEGED)
 
 
 def _harmless_privilege(binary: str) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from memtui_parsers.elf_facts import ElfFacts, defined_symbols
 from memtui_parsers.errors import ParseError
@@ -21,12 +22,15 @@ CHECKER_FLAGS = frozenset({f"{_FLAG}B5cxx11E", f"{_FLAG}E"})
 CHECKER_CLASS = "_ZN15HeapLeakChecker13NoGlobalLeaksEv"
 RATE_FLAG = "_ZN62FLAG__namespace_do_not_use_directly_use_DECLARE_double_instead27FLAGS_tcmalloc_release_rateE"
 TCMALLOC_SYMBOLS = frozenset({"tc_malloc", RATE_FLAG})
-BUILT_IN_SYMBOLS = CHECKER_FLAGS | TCMALLOC_SYMBOLS | {CHECKER_CLASS, "malloc"}
+# A linker takes from libtcmalloc.a what the program refers to: the checker, and seldom the profiler.
+PROFILER = "HeapProfilerStart"
+BUILT_IN_SYMBOLS = CHECKER_FLAGS | TCMALLOC_SYMBOLS | {CHECKER_CLASS, PROFILER, "malloc"}
 
 _FILE_NAME = re.compile(r"libtcmalloc(?P<flavor>(?:_[a-z]+)*)\.so(?:\.[0-9]+)*")
 # tc_version's text; what a stripped program still has of a tcmalloc that was linked in.
 _VERSION = re.compile(rb"gperftools (\d+\.\d+(?:\.\d+)?(?:rc\d*)?)\0")
 _CHECKER_TEXT = b"heap leak checker is active"
+_PROFILER_TEXT = b"Dumping heap profile to "
 _CHUNK_BYTES = 1 << 20
 _OVERLAP_BYTES = 128
 MAX_SCAN_BYTES = 1 << 30
@@ -49,6 +53,7 @@ class TcmallocLibrary:
     has_checker: bool
     how: str
     flavor: str = ""
+    has_profiler: bool = False
 
     @property
     def name(self) -> str:
@@ -60,8 +65,8 @@ def read_library(path: str, how: str) -> TcmallocLibrary | None:
     """What kind of tcmalloc lies at ``path``; None when it is none, or cannot be read."""
     try:
         with open(path, "rb") as stream:
-            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS | {"malloc"})
-        version, _ = _scan(path)
+            symbols = defined_symbols(stream, CHECKER_FLAGS | TCMALLOC_SYMBOLS | {PROFILER, "malloc"})
+        version = _scan(path).version
     except (OSError, ParseError):
         return None
     if "malloc" not in symbols or not symbols & TCMALLOC_SYMBOLS:
@@ -71,7 +76,8 @@ def read_library(path: str, how: str) -> TcmallocLibrary | None:
         os.path.basename(os.path.realpath(path))
     )
     flavor = matched["flavor"] if matched else ""
-    return TcmallocLibrary(path, version, "_minimal" in flavor, bool(symbols & CHECKER_FLAGS), how, flavor)
+    checker, profiler = bool(symbols & CHECKER_FLAGS), PROFILER in symbols
+    return TcmallocLibrary(path, version, "_minimal" in flavor, checker, how, flavor, profiler)
 
 
 def present_library(loaded: Loaded) -> TcmallocLibrary | None:
@@ -90,19 +96,22 @@ def static_library(binary: str, facts: ElfFacts, symbols: Set[str]) -> TcmallocL
     """
     try:
         if symbols & TCMALLOC_SYMBOLS:
-            return _built_in(binary, _scan(binary)[0], CHECKER_CLASS not in symbols, bool(symbols & CHECKER_FLAGS))
+            checker, profiler = bool(symbols & CHECKER_FLAGS), PROFILER in symbols
+            return _built_in(binary, _Texts(_scan(binary).version, checker, profiler), CHECKER_CLASS not in symbols)
         # Stripped, a dynamic program keeps a malloc of its own in .dynsym, for libc refers to it; a static one shows nothing.
         if facts.has_symtab or not (facts.is_static or "malloc" in symbols):
             return None
-        version, checker = _scan(binary)
+        texts = _scan(binary)
     except OSError:
         return None
     # Without symbols a full library that lost its checker looks like a minimal one: only the version tells.
-    return _built_in(binary, version, not checker and _numbers(version) < (2, 17), checker) if version else None
+    minimal = not texts.checker and _numbers(texts.version) < (2, 17)
+    return _built_in(binary, texts, minimal) if texts.version else None
 
 
-def _built_in(binary: str, version: str | None, minimal: bool, has_checker: bool) -> TcmallocLibrary:
-    return TcmallocLibrary(binary, version, minimal, has_checker, STATIC, "_minimal" if minimal else "")
+def _built_in(binary: str, has: _Texts, minimal: bool) -> TcmallocLibrary:
+    flavor = "_minimal" if minimal else ""
+    return TcmallocLibrary(binary, has.version, minimal, has.checker, STATIC, flavor, has.profiler)
 
 
 def preloadable_libraries(machine: str, bits: int) -> list[TcmallocLibrary]:
@@ -180,9 +189,17 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _scan(path: str) -> tuple[str | None, bool]:
-    """gperftools' version in the file, and whether the checker's first message is."""
-    version, checker = None, False
+class _Texts(NamedTuple):
+    """gperftools' version in a file, and whether its checker and its profiler are."""
+
+    version: str | None
+    checker: bool
+    profiler: bool
+
+
+def _scan(path: str) -> _Texts:
+    """By what the code has to say."""
+    version, checker, profiler = None, False, False
     tail = b""
     read_bytes = 0
     with open(path, "rb") as stream:
@@ -192,7 +209,8 @@ def _scan(path: str) -> tuple[str | None, bool]:
             if version is None and (matched := _VERSION.search(window)):
                 version = matched[1].decode()
             checker = checker or _CHECKER_TEXT in window
-            if version and checker:
+            profiler = profiler or _PROFILER_TEXT in window
+            if version and checker and profiler:
                 break
             tail = window[-_OVERLAP_BYTES:]
-    return version, checker
+    return _Texts(version, checker, profiler)

@@ -64,6 +64,18 @@ def test_a_program_that_cannot() -> None:
     assert not found["heap check"].ok and "statically linked" in found["heap check"].detail
     assert found["heap check"].remedy == "link it dynamically"
     assert not found["release rate"].ok
+    assert not found["--check memcheck"].ok and "would see no block" in found["--check memcheck"].detail
+    assert found["instead"] == Finding(
+        "instead", False, "no other check can work on it here", found["heap check"].remedy
+    )
+
+
+def test_what_to_use_instead() -> None:
+    minimal = by_name(diagnose_machine(str(program("linked_minimal")), environment=PATH, cwd="/"))
+    assert minimal["instead"] == Finding("instead", True, "--check memcheck works here, 20 to 50 times slower")
+    asan = by_name(diagnose_machine(str(program("asan")), environment=PATH, cwd="/"))
+    assert asan["instead"] == Finding("instead", True, "--check lsan works here")
+    assert "instead" not in by_name(diagnose_machine(str(program("basic")), environment=PATH, cwd="/"))
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

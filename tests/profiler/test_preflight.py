@@ -58,7 +58,9 @@ ALLOCATORS = {
     "built_in": "tcmalloc 2.10 built in",
     "built_in_stripped": "tcmalloc 2.10 built in",
     "built_in_minimal": "tcmalloc_minimal 2.10 built in",
+    "built_in_profiler": "tcmalloc 2.10 built in",
     "static": "built-in malloc",
+    "static_pie": "built-in malloc",
     "static_tcmalloc": "tcmalloc 2.10 built in",
     "asan": "AddressSanitizer",
     "jemalloc": "tcmalloc 2.10 preloaded",
@@ -87,7 +89,7 @@ def test_a_library_in_place_is_kept_and_the_other_is_offered() -> None:
     assert result.preload is None
     error = refusal(result)
     assert error.why == f"{MINIMAL} is the minimal tcmalloc, which never had the heap checker"
-    assert error.todo == f"--tcmalloc {FULL}"
+    assert error.todo == f"--tcmalloc {FULL}; --check memcheck works here, 20 to 50 times slower"
     assert result.capability(RELEASE_RATE).available
 
 
@@ -102,18 +104,18 @@ def test_a_library_without_the_checker_is_refused_before_the_launch() -> None:
     newer = str(library_without_checker())
     error = refusal(found(program("basic"), tcmalloc=newer), "normal")
     assert error.why == f"{newer} (2.17.2) has no heap checker: gperftools 2.17 removed it"
-    assert error.todo == f"--tcmalloc {FULL}"
+    assert error.todo == f"--tcmalloc {FULL}; --check lsan works here"
     preloaded = found(program("basic"), tcmalloc=newer, mode=CHECK_OFF)
     assert (preloaded.preload, preloaded.allocator) == (newer, "tcmalloc 2.17.2 preloaded")
     in_place = found(program("linked"), environment={"LD_LIBRARY_PATH": os.path.dirname(newer)})
     assert in_place.preload is None
-    assert refusal(in_place).todo == f"--tcmalloc {FULL}"
+    assert refusal(in_place).todo.startswith(f"--tcmalloc {FULL}; --check memcheck works here")
 
 
 def test_tcmalloc_off_adds_nothing() -> None:
     result = found(program("basic"), tcmalloc="off")
     assert (result.preload, result.allocator) == (None, "glibc malloc")
-    assert refusal(result).todo == "leave --tcmalloc off out"
+    assert refusal(result).todo == "leave --tcmalloc off out; --check lsan works here"
     assert not result.capability(RELEASE_RATE).available
     linked = found(program("linked"), tcmalloc="off")
     assert linked.preload is None and linked.capability("normal").available
@@ -130,7 +132,7 @@ def test_another_allocator_pushed_aside_is_told() -> None:
 def test_a_tcmalloc_of_the_users_own_ld_preload_is_kept() -> None:
     result = found(program("basic"), environment={"LD_PRELOAD": f"/lib/x86_64-linux-gnu/libm.so.6:{MINIMAL}"})
     assert (result.preload, result.allocator) == (None, "tcmalloc_minimal 2.10 preloaded")
-    assert refusal(result).todo == f"--tcmalloc {FULL}"
+    assert refusal(result).todo.startswith(f"--tcmalloc {FULL}; ")
 
 
 def test_a_static_program_is_told_what_it_is() -> None:
@@ -143,6 +145,15 @@ def test_a_static_program_is_told_what_it_is() -> None:
     assert not result.capability(RELEASE_RATE).available
     assert found(program("static_tcmalloc")).capability(RELEASE_RATE).available
     assert found(build("static").path, tcmalloc=FULL).preload is None
+
+
+@pytest.mark.parametrize("variant", ["static", "static_pie", "static_tcmalloc"])
+def test_where_nothing_can_work_that_is_said(variant: str) -> None:
+    result = found(program(variant))
+    assert result.checks == frozenset()
+    assert refusal(result).todo == "link it dynamically; no other check can work on it here"
+    for mode in ("lsan", "memcheck"):
+        assert refusal(result, mode).todo == "link it dynamically; no other check can work on it here"
 
 
 @pytest.fixture
@@ -172,6 +183,8 @@ def test_a_setuid_program_is_refused(open_folder: Path) -> None:
         assert result.preload is None
         assert dumps_of(path, result, open_folder) == []
         assert found(path, tcmalloc=FULL).preload is None
+        assert result.checks == frozenset(), "HEAPPROFILE is ignored too, and valgrind starts no such program"
+        assert refusal(result).todo.endswith("a copy of it without the privilege; no other check can work on it here")
     # Linked in, the library reads the release rate in a setuid program too.
     assert result.capability(RELEASE_RATE).available
 

@@ -8,16 +8,18 @@ from dataclasses import replace
 from memtui.figures import brief
 from memtui.graph.state import GraphState, Limit, Mark, RunSpan
 from memtui.leaks import state as leak_states
-from memtui.leaks.state import Empty, LeakPaneState
+from memtui.leaks.state import Empty, EmptyKind, LeakPaneState
 from memtui.pending import PendingControls
 from memtui.report_desk import ReportsShown
 from memtui.report_names import at_words, minute, moment_words, report_title, since_words, snapshot_before
 from memtui.state import ReportView, RunView, SessionState, event_detail, mark_letter
 from memtui.status_line import StatusLine, Tone
 from memtui.widgets.tab_bar import Tab
+from memtui_parsers.clean_text import clean
 from memtui_parsers.values import LeakReport, ReportStatus
 from memtui_profiler.events import EventKind
-from memtui_profiler.request import CHECK_OFF
+from memtui_profiler.instead import instead_of
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
 from memtui_profiler.session.rows import Event
 
 
@@ -115,7 +117,7 @@ def _no_report(state: SessionState) -> Empty:
     if run is not None and state.identity.attached and (run.row.mode == CHECK_OFF or not run.ended):
         return leak_states.attached(run.row.mode)
     if run is None or run.row.mode == CHECK_OFF:
-        return leak_states.check_off()
+        return _check_off(state)
     if not run.ended:
         return leak_states.waiting(run.row.mode)
     if not run.settled and state.live:
@@ -127,7 +129,37 @@ def _no_report(state: SessionState) -> Empty:
         return leak_states.cannot_work(
             why[:1].upper() + why[1:], "memtui has not started it, and cannot start it again."
         )
-    return leak_states.cannot_work(why[:1].upper() + why[1:], "m shows which checks can work on this target.")
+    return leak_states.cannot_work(why[:1].upper() + why[1:], _others(state, run.row.mode))
+
+
+def _check_off(state: SessionState) -> Empty:
+    """With what to use where gperftools' heap check, which is offered first, cannot work on this target."""
+    rows = {row.name: row for row in state.capabilities}
+    usual = rows.get(HEAPCHECK_MODES[1])
+    if usual is None or usual.available:
+        return leak_states.check_off()
+    reason, remedy = clean(usual.reason), clean(usual.remedy)
+    other = instead_of(usual.name, _able(state))
+    if other is None:
+        return leak_states.cannot_work(f"{reason[:1].upper()}{reason[1:]}.", f"To mend it: {remedy}.")
+    return Empty(
+        EmptyKind.CHECK_OFF,
+        "The leak check is off.",
+        (
+            f"gperftools' heap check cannot work here: {reason}.",
+            f"{other} works instead: m, then {other}; r relaunches the target with it.",
+        ),
+    )
+
+
+def _others(state: SessionState, mode: str) -> str:
+    other = instead_of(mode, _able(state))
+    instead = "" if other is None else f"; {other} can"
+    return f"m shows which checks can work on this target{instead}."
+
+
+def _able(state: SessionState) -> set[str]:
+    return {row.name for row in state.capabilities if row.available}
 
 
 def _killed_by_memtui(state: SessionState) -> bool:

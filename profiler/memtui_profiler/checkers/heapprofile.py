@@ -9,9 +9,8 @@ from pathlib import Path
 from memtui_profiler.checkers.base import ModeHelp, Output, Setup, Wanted
 from memtui_profiler.checkers.heapcheck import STACKTRACE_METHOD
 from memtui_profiler.checkers.outputs import regular_files
-from memtui_profiler.program_facts import STATIC_PROGRAM, Obstacle, ProgramFacts
+from memtui_profiler.program_facts import Obstacle, ProgramFacts
 from memtui_profiler.request import PROFILE
-from memtui_profiler.tcmalloc_library import INSTALL_TCMALLOC, best_library, preloadable_libraries
 
 NAME = "heapprofile"
 REPORTS_WHEN_KILLED = False
@@ -37,26 +36,8 @@ _OUTPUT = re.compile(r"heap(?:_(?P<pid>\d{1,9}))?\.(?P<number>\d{4,9})\.heap")
 
 
 def obstacle(program: ProgramFacts) -> Obstacle | None:
-    """None: nothing stands in its way."""
-    if program.tracing is not None:
-        return program.tracing
-    if program.tcmalloc is not None:
-        if not program.tcmalloc.minimal:
-            return None
-        if program.preload_obstacle is not None:
-            return Obstacle(
-                "its tcmalloc is the minimal one, which never had the heap profiler", "link it with -ltcmalloc"
-            )
-    if program.preload_obstacle is not None:
-        return STATIC_PROGRAM if program.preload_obstacle is STATIC_PROGRAM else program.preload_obstacle
-    best = best_library(preloadable_libraries(program.machine, program.bits), need_checker=False)
-    if best is None:
-        return Obstacle("no libtcmalloc is installed here", INSTALL_TCMALLOC)
-    return (
-        Obstacle("only the minimal tcmalloc is installed, which never had it", INSTALL_TCMALLOC)
-        if best.minimal
-        else None
-    )
+    """What preflight.py does not already know of the library that is chosen."""
+    return program.blinded
 
 
 def setup(wanted: Wanted, program: ProgramFacts) -> Setup:

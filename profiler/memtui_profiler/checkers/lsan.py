@@ -30,6 +30,7 @@ MODES = (
     ),
 )
 CONTEXT_FRAMES = 40
+STATIC = Obstacle("it is statically linked: no loader takes LD_PRELOAD", "link it dynamically")
 INSTALL = "apt-get install liblsan0 (Fedora: dnf install liblsan)"
 WITH_LEAKS = ("AddressSanitizer", "LeakSanitizer")
 
@@ -41,9 +42,11 @@ def obstacle(program: ProgramFacts) -> Obstacle | None:
     """None: nothing stands in its way."""
     if program.malloc in WITH_LEAKS:
         return program.tracing
+    if program.is_static:
+        return STATIC
     if program.tcmalloc is not None:
         return Obstacle(
-            f"it brings {program.tcmalloc.name}, and LeakSanitizer has to be its malloc", "use --check normal"
+            f"it brings {program.tcmalloc.name}, and LeakSanitizer has to be its malloc", "link it without tcmalloc"
         )
     if program.preload_obstacle is not None:
         return program.preload_obstacle

@@ -27,6 +27,11 @@ MODES = (
     ),
 )
 CALLERS = 40  # valgrind's own default, 12, cuts stacks that the other checkers have whole
+# Measured on 3.19: its malloc comes by LD_PRELOAD, so it counts "0 allocs" there, and finds nothing lost.
+SEES_NOTHING = Obstacle(
+    "it is statically linked: no loader gives it valgrind's malloc, so memcheck would see no block",
+    "link it dynamically",
+)
 INSTALL = "apt-get install valgrind (Fedora: dnf install valgrind)"
 
 _OUTPUT = re.compile(r"memcheck\.(?P<pid>\d{1,9})\.xml")
@@ -42,7 +47,7 @@ def obstacle(program: ProgramFacts) -> Obstacle | None:
         )
     if program.tracing is not None:
         return program.tracing
-    return program.secured
+    return SEES_NOTHING if program.is_static else program.secured
 
 
 def valgrind(path: str | None) -> str | None:

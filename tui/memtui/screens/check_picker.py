@@ -21,6 +21,7 @@ from memtui_parsers.clean_text import clean
 from memtui_profiler.checkers import all_modes
 from memtui_profiler.checkers.base import ModeHelp
 from memtui_profiler.checkers.heapcheck import AS_IS_KNOBS
+from memtui_profiler.instead import NOTHING_ELSE, instead_of
 from memtui_profiler.request import format_rate
 from memtui_profiler.session.rows import CapabilityRow
 
@@ -116,6 +117,7 @@ class CheckPicker(Dialog[str]):
             parts += [
                 (f"{self.glyphs.cross} cannot work here: ", "bold $bad"),
                 f"{clean(plain(blocked.reason))}\n",
+                *self._instead(),
                 ("to mend it: ", "$muted"),
                 f"{clean(plain(blocked.remedy))}\n\n",
             ]
@@ -123,6 +125,19 @@ class CheckPicker(Dialog[str]):
         if mode.name == "as-is":
             parts += self._knobs()
         return Content.assemble(*parts)
+
+    def _other(self) -> int | None:
+        """The mode to use in the place of one that cannot work, by its row."""
+        available = {name for name, row in self._capabilities.items() if row.available}
+        other = instead_of(self.mode.name, available)
+        return None if other is None else [mode.name for mode in MODES].index(other)
+
+    def _instead(self) -> list[Part]:
+        other = self._other()
+        if other is None:
+            return [("instead: ", "$muted"), f"{NOTHING_ELSE}\n"]
+        named = (DIGITS[other], "bold $key"), (f" {MODES[other].name}", "bold $strong")
+        return [("instead: ", "$muted"), *named, " works here; enter goes to it\n"]
 
     def _knobs(self) -> list[Part]:
         run = self._state.run
@@ -180,8 +195,11 @@ class CheckPicker(Dialog[str]):
         explained.scroll_relative(y=pages * max(1, explained.size.height - 1), animate=False)
 
     def action_choose(self) -> None:
+        """Of a mode that cannot work, go to the one to use instead."""
         if self._blocked(self.mode) is None:
             self.dismiss(self.mode.name)
+        elif (other := self._other()) is not None:
+            self.action_light(other)
 
     def on_key(self, event: events.Key) -> None:
         character = event.character or ""
