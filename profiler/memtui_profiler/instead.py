@@ -24,4 +24,3 @@ def instead_words(mode: str, available: Collection[str]) -> str:
     """That as a phrase for the command line: ``--check lsan works here``."""
     other = instead_of(mode, available)
     return NOTHING_ELSE if other is None else f"--check {other} works here{_BUT.get(other, '')}"
-

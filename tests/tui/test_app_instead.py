@@ -55,7 +55,9 @@ async def test_enter_on_a_check_that_cannot_work_goes_to_the_one_that_can(record
     async with app.run_test(size=(80, 24)) as pilot:
         await eventually(pilot, lambda: app.focused is not None, "the first screen")
         await pilot.press("m", "3")
-        assert f"cannot work here: {NEWER} instead: 9 lsan works here; enter goes to it to mend it: {OLDER}" in words(app)
+        assert f"cannot work here: {NEWER} instead: 9 lsan works here; enter goes to it to mend it: {OLDER}" in words(
+            app
+        )
         await pilot.press("enter")
         assert isinstance(app.screen, CheckPicker) and app.screen.mode.name == "lsan" and app.pending.mode is None
         await pilot.press("enter")
