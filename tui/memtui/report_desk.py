@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from memtui.collector import collector_paused
 from memtui.state import ReportView, SessionState
 from memtui_parsers.values import LeakReport
 
@@ -27,7 +28,8 @@ def load_report_apart(folder: Path, report: int, suppressions: tuple[str, ...] =
 
     reader = SessionReader(folder / DATABASE)
     try:
-        loaded = load_report(reader, report)
+        with collector_paused():
+            loaded = load_report(reader, report)
     finally:
         reader.close()
     if suppressions:
