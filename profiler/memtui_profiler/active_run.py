@@ -207,6 +207,7 @@ class ActiveRun:
             follow_children=follow_children,
             followed=self.followed,
             attached=self.attached,
+            script=bool(self.plan.target.script),
         )
 
     def collect_request(self, source: Source) -> CollectRequest:

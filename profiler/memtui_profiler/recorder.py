@@ -346,8 +346,9 @@ class Recorder:
             self.event(EventKind.OUTPUT_DROPPED, f"{dropped} bytes of output were not kept", bytes=dropped)
         conclusion = conclude(ended)
         for note in conclusion.notes:
-            self.event(EventKind.NOTE, note)
-        for source in conclusion.sources:
+            self.event(EventKind.NOTE, note, of_report=True)
+        # Those of children first: the newest is what a viewer shows, and that is the program's own.
+        for source in sorted(conclusion.sources, key=lambda source: source.pid == run.process.pid):
             self.intake.start(run.collect_request(source), run.number, "exit")
         if conclusion.no_report:
             self.event(EventKind.NO_REPORT, conclusion.no_report)

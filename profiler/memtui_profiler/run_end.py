@@ -24,7 +24,7 @@ class Ended:
     """All that is known at the end of a run's last process; ``followed``: it is not the one that was launched.
 
     ``dumps`` are the heap checker's, ``outputs`` what another checker left and no report was made of
-    yet; ``reported``: of others one was, while it ran.
+    yet; ``reported``: of others one was, while it ran. ``script``: what was launched is run by an interpreter.
     """
 
     pid: int
@@ -39,6 +39,7 @@ class Ended:
     attached: bool = False
     outputs: tuple[Output, ...] = ()
     reported: bool = False
+    script: bool = False
 
     @property
     def signal(self) -> str | None:
@@ -96,11 +97,27 @@ def _conclude_by_files(ended: Ended) -> Conclusion:
     own = [output for output in ended.outputs if output.pid in (0, ended.pid)]
     others = [output for output in ended.outputs if output not in own]
     notes: tuple[str, ...] = ()
+    if ended.mode == MEMCHECK and not ended.follow_children:
+        if ended.script:
+            notes = (_ONLY_THE_SCRIPT,)
+        from memtui_profiler.checkers.memcheck import ends_whole
+
+        if ended.status.exit_code is not None and own and not any(ends_whole(output.path) for output in own):
+            return Conclusion((), _EXECUTED_ANOTHER)
     if others and not ended.follow_children:
         notes = (f"child processes left reports of their own, {len(others)} in all: --follow-children shows them",)
         others = []
     sources = tuple(Source(output.pid or ended.pid, output.path) for output in (*own, *others))
     return Conclusion(sources, "" if own or ended.reported else _why_no_file(ended), notes)
+
+
+_ONLY_THE_SCRIPT = (
+    "only the script's interpreter was checked: --follow-children checks the programs that it starts, too"
+)
+_EXECUTED_ANOTHER = (
+    "the program executed another one in its place (exec), which ran unchecked: --follow-children checks that one, or name"
+    " it yourself"
+)
 
 
 def _why_no_file(ended: Ended) -> str:

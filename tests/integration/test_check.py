@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from memtui.controller import SessionFollower
+from memtui.report_names import origin_words
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Event
 from tests.fixtures.command_line import memtui_command, memtui_environment, run_memtui, start_memtui
@@ -295,6 +297,48 @@ def test_children_are_reported_when_asked_for(tmp_path: Path) -> None:
     quiet, unasked, _ = check_json(tmp_path, "--check", "draconian", str(program.path), "exec")
     assert quiet == code
     assert unasked["target"]["pid"] is not None
+
+
+def test_memcheck_follows_children_when_asked_to(tmp_path: Path) -> None:
+    """A child that leaks, of a program that does not: its report, and whose it is."""
+    program = build("forks")
+    child = next(leak for leak in program.leaks if leak.by == "child")
+    words = ["--keep", "--check", "memcheck", str(program.path)]
+    for name in ("asked", "unasked"):
+        (tmp_path / name).mkdir()
+    code, document, _ = check_json(tmp_path / "unasked", *words)
+    assert (code, document["leaks"]) == (0, [])
+    code, document, _ = check_json(tmp_path / "asked", "--follow-children", *words)
+    assert code == 1
+    assert leaked_lines(document, program)[child.line] == (child.bytes, child.objects)
+    assert "one of 2 reports of this run, the session has the others" in document["notes"]
+    (session,) = (tmp_path / "asked").glob("state/memtui/sessions/*")
+    follower = SessionFollower(session)
+    reports = follower.poll(0.0, live=False).reports
+    follower.close()
+    assert [report.child_pid for report in reports] == [document["target"]["pid"], None], (
+        "the program's own is the newest"
+    )
+    assert origin_words(reports[0]) == f"at exit · child {document['target']['pid']}"
+
+
+def test_memcheck_of_a_script_says_what_it_saw(tmp_path: Path) -> None:
+    program = build("basic")
+    executes, starts = tmp_path / "executes", tmp_path / "starts"
+    executes.write_text(f"#!/bin/sh\nexec {program.path}\n")
+    starts.write_text(f"#!/bin/sh\n{program.path}\nexit 0\n")
+    for script in (executes, starts):
+        script.chmod(0o755)
+    code, document, _ = check_json(tmp_path, "--check", "memcheck", str(executes))
+    assert (code, document["status"]) == (3, "not-run")
+    assert "executed another one in its place" in document["notes"][0]
+    code, document, _ = check_json(tmp_path, "--check", "memcheck", str(starts))
+    assert code == 0
+    assert any("only the script's interpreter was checked" in note for note in document["notes"])
+    for script in (executes, starts):
+        code, document, _ = check_json(tmp_path, "--follow-children", "--check", "memcheck", str(script))
+        assert code == 1
+        assert all(line in leaked_lines(document, program) for line in (leak.line for leak in program.leaks))
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memtui_profiler.checkers.base import Output
 from memtui_profiler.checkers.heapcheck import Dump
 from memtui_profiler.events import EventKind
 from memtui_profiler.run_end import Ended, Source, conclude, exit_event
@@ -67,6 +69,31 @@ def test_a_childs_dump_is_not_the_programs_report() -> None:
 def test_local_takes_the_programs_own_checks_and_other_modes_do_not() -> None:
     assert conclude(replace(CLEAN, mode="local", dumps=(LOCAL,))).sources == (Source(10, LOCAL.path),)
     assert conclude(replace(CLEAN, dumps=(LOCAL, OWN))).sources == (Source(10, OWN.path),)
+
+
+def memcheck(tmp_path: Path, text: str, **changes: Any) -> Ended:
+    path = tmp_path / "memcheck.10.xml"
+    path.write_text(text)
+    return replace(CLEAN, mode="memcheck", stderr=b"", outputs=(Output(path, 10),), **changes)
+
+
+WHOLE = "<valgrindoutput>\n<status>\n</valgrindoutput>\n\n"
+
+
+def test_valgrinds_report_of_a_program_that_executed_another_says_nothing(tmp_path: Path) -> None:
+    conclusion = conclude(memcheck(tmp_path, "<valgrindoutput>\n<status>\n"))
+    assert conclusion.sources == ()
+    assert "executed another" in conclusion.no_report and "--follow-children" in conclusion.no_report
+    killed_by = replace(memcheck(tmp_path, "<valgrindoutput>\n"), status=ExitStatus(signal=signal.SIGKILL))
+    assert conclude(killed_by).sources, "what it had found by then"
+    assert conclude(memcheck(tmp_path, WHOLE)).sources == (Source(10, tmp_path / "memcheck.10.xml"),)
+
+
+def test_of_a_script_memcheck_sees_the_interpreter_alone(tmp_path: Path) -> None:
+    (note,) = conclude(memcheck(tmp_path, WHOLE, script=True)).notes
+    assert "--follow-children" in note
+    assert conclude(memcheck(tmp_path, WHOLE, script=True, follow_children=True)).notes == ()
+    assert conclude(memcheck(tmp_path, WHOLE)).notes == ()
 
 
 @pytest.mark.parametrize(

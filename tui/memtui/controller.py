@@ -84,6 +84,7 @@ class SessionFollower:
         self._after: dict[object, int] = {}
         self._identity: Identity | None = None
         self._runs: dict[int, RunView] = {}
+        self._pids: dict[int, set[int]] = {}
         self._capabilities: tuple[CapabilityRow, ...] = ()
         self._events: deque[Event] = deque(maxlen=KEEP_EVENTS)
         self._shown_events: tuple[Event, ...] = ()
@@ -133,7 +134,7 @@ class SessionFollower:
         self._read_runs()
         self._read_samples()
         self._read_events()
-        reports = self._reports.poll(live=live)
+        reports = self._reports.poll(live=live, pids=self._pids)
         runs = tuple(self._runs.values())
         heap = self._heap.poll(runs[-1].number if runs else 0)
         self._last_s = max(self._last_s, self._heap.last_s)
@@ -196,10 +197,12 @@ class SessionFollower:
         peaks = self._loaded.peaks if self._loaded else {}
         for run in self._new(Run):
             self._runs[run.id] = RunView(run, run.pid, peaks.get(run.id, 0))
+            self._pids[run.id] = {run.pid}
             self._sample = None
             self._details.clear()
         for followed in self._of_known_runs(self._new(Followed)):
             self._runs[followed.run] = replace(self._runs[followed.run], pid=followed.pid)
+            self._pids[followed.run].add(followed.pid)
         for end in self._of_known_runs(self._new(RunEnd)):
             self._runs[end.run] = replace(self._runs[end.run], end=end)
         for settled in self._of_known_runs(self._new(RunSettled)):

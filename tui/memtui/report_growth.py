@@ -67,9 +67,9 @@ def _before(views: tuple[ReportView, ...], newest: ReportView) -> ReportView | N
     """The one before of the same kind: what another checker found, or the same at another moment of a run's life, is no measure."""
     if newest.run is None:
         return None
-    alike = (newest.run, newest.checker, newest.mode, newest.origin)
+    alike = (newest.run, newest.checker, newest.mode, newest.origin, newest.child_pid)
     earlier = (one for one in reversed(views) if one.id < newest.id and one.complete)
-    return next((one for one in earlier if (one.run, one.checker, one.mode, one.origin) == alike), None)
+    return next((r for r in earlier if (r.run, r.checker, r.mode, r.origin, r.child_pid) == alike), None)
 
 
 class _Naming:

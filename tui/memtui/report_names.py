@@ -34,7 +34,9 @@ def report_title(view: ReportView, identity: Identity) -> str:
 
 
 def origin_words(view: ReportView) -> str:
-    return _ORIGINS.get(view.origin, clean(view.origin, _LABEL))
+    """``at exit``, and of which process where that is a child: ``at exit · child 4391``."""
+    words = _ORIGINS.get(view.origin, clean(view.origin, _LABEL))
+    return words if view.child_pid is None else f"{words} · child {view.child_pid}"
 
 
 def check_words(view: ReportView) -> str:
@@ -51,10 +53,11 @@ def moment_words(view: ReportView, identity: Identity) -> str:
 
 
 def report_before(reports: Sequence[ReportView], view: ReportView) -> ReportView | None:
-    """The one before that can be measured by the same rule: of its run, its checker and its mode; None where there is none."""
+    """The one before that is of the same process, checker and mode; None where there is none."""
     if view.run is None and not view.label:
         return None
-    earlier = (r for r in reversed(reports) if r.id < view.id and r.complete and r.run == view.run)
+    same = (r for r in reversed(reports) if (r.run, r.child_pid) == (view.run, view.child_pid))
+    earlier = (r for r in same if r.id < view.id and r.complete)
     mode = None if view.checker == SNAPSHOTS else view.mode
     return next((r for r in earlier if r.checker == view.checker and mode in (None, r.mode)), None)
 

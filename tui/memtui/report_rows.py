@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Protocol, TypeVar, cast
 
@@ -28,15 +29,19 @@ class ReportRows:
         self._shown: tuple[ReportView, ...] = ()
         self._counted: set[int] = set()
 
-    def poll(self, *, live: bool) -> tuple[ReportView, ...]:
-        """All reports known now, the newest last. ``live``: names may still come for one whose end of names is missing."""
+    def poll(self, *, live: bool, pids: Mapping[int, Set[int]]) -> tuple[ReportView, ...]:
+        """All reports known now, the newest last. ``live``: names may still come for one whose end of names is missing.
+
+        ``pids``: those that the target itself has had, by run.
+        """
         # The last first: what a later query sees was there when an earlier row was written, not the other way round.
         names_ended, ended, begun = self._new(SymbolsEnd), self._new(ReportEnd), self._new(ReportRow)
         for row in begun:
             # A report from a file has no time that tells anybody anything: it is called by the file.
             label = row.path.rpartition("/")[2] if row.origin == "file" else ""
+            child = row.pid if row.pid not in (None, *pids.get(row.run or 0, (row.pid,))) else None
             self._reports[row.id] = ReportView(
-                row.id, row.run, row.checker, row.mode, row.origin, at_s=row.at_s, label=label
+                row.id, row.run, row.checker, row.mode, row.origin, at_s=row.at_s, label=label, child_pid=child
             )
         for end in ended:
             if (report := self._reports.get(end.report)) is not None:

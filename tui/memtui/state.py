@@ -104,7 +104,8 @@ class RunView:
 class ReportView:
     """One report: ``complete`` once its last row is in, ``symbolized`` once no more names will come.
 
-    ``label`` is the name of the file it was opened from, '' for one that was made while memtui watched.
+    ``label`` is the name of the file it was opened from, '' for one that was made while memtui watched. ``child_pid``: it is
+    not of the program itself but of this process below it.
     """
 
     id: int
@@ -120,6 +121,7 @@ class ReportView:
     total_objects: int = 0
     at_s: float = 0.0
     label: str = ""
+    child_pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ SEES_NOTHING = Obstacle(
 )
 INSTALL = "apt-get install valgrind (Fedora: dnf install valgrind)"
 
+_END, _TAIL_BYTES = b"</valgrindoutput>", 256
 _OUTPUT = re.compile(r"memcheck\.(?P<pid>\d{1,9})\.xml")
 
 
@@ -82,6 +83,16 @@ def setup(wanted: Wanted, program: ProgramFacts) -> Setup:
 def outputs(folder: Path) -> list[Output]:
     """Its XML files, oldest first."""
     return numbered_by_pid(folder, _OUTPUT)
+
+
+def ends_whole(report: Path) -> bool:
+    """Whether valgrind came to the end of its report: not where it was killed, or the program executed another one."""
+    try:
+        with report.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return _END in stream.read(_TAIL_BYTES)
+    except OSError:
+        return False
 
 
 def _malloc_elsewhere(program: ProgramFacts) -> str:

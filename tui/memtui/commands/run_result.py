@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from memtui.commands.outcome import not_run_report
+from memtui.commands.outcome import has_leaks, not_run_report
 from memtui_parsers.values import LeakReport, RunFacts
 from memtui_profiler.checkers import checker_of
 from memtui_profiler.errors import UserError
@@ -22,6 +22,7 @@ from memtui_profiler.session.rows import Event, Followed, ReportEnd, ReportRow, 
 from memtui_profiler.session.writer import DATABASE
 
 CHECKER = "heapcheck"
+MOST_CHILDREN = 100  # whose reports are read whole; those with the most bytes come first
 
 
 @contextlib.contextmanager
@@ -55,28 +56,25 @@ def session_suppressions(reader: SessionReader) -> tuple[str, ...]:
 
 
 def run_report(reader: SessionReader, number: int) -> LeakReport | None:
-    """The report of the run's main process; of several (children, local checks) the one with the most bytes, of snapshots the last.
+    """The report of the run's main process; of several (local checks) the one with the most bytes, of snapshots the last.
 
-    None when the session does not know the run: its recorder could not write it.
+    Where that lost nothing, and children were asked for, the one of a child that did. None when the session does not know the
+    run: its recorder could not write it.
     """
     run = next(iter(reader.rows_of(Run, "id", number)), None)
     if run is None:
         return None
     ended = {end.report: end for end in reader.rows(ReportEnd)}
     rows = [row for row in reader.rows_of(ReportRow, "run", run.id) if row.id in ended]
+    events = reader.rows_of(Event, "run", run.id)
     pids = {run.pid, *(row.pid for row in reader.rows_of(Followed, "run", run.id))}
-    own = [row for row in rows if row.pid in pids] or rows
-    own = [row for row in own if row.origin == "exit"] or own
-    if own:
-        snapshots = own[-1].mode == PROFILE
-        chosen = own[-1] if snapshots else max(own, key=lambda row: ended[row.id].total_bytes)
-        report = load_report(reader, chosen.id)
-        if len(rows) == 1:
-            return report
-        return replace(
-            report, notes=(*report.notes, f"one of {len(rows)} reports of this run, the session has the others")
-        )
-    reasons = [e.text for e in reader.rows_of(Event, "run", run.id) if e.kind == EventKind.NO_REPORT.value]
+    if rows:
+        report = _chosen(reader, rows, pids, {end.report: end.total_bytes for end in ended.values()})
+        notes = [event.text for event in events if _is_of_report(event)]
+        if len(rows) > 1:
+            notes.append(f"one of {len(rows)} reports of this run, the session has the others")
+        return replace(report, notes=(*report.notes, *notes))
+    reasons = [e.text for e in events if e.kind == EventKind.NO_REPORT.value]
     if run.mode == CHECK_OFF:
         reasons.append("the leak check was off")
     return not_run_report(
@@ -88,6 +86,24 @@ def run_report(reader: SessionReader, number: int) -> LeakReport | None:
         started=_started(reader, run),
         run=run_facts(reader, run),
     )
+
+
+def _chosen(reader: SessionReader, rows: list[ReportRow], pids: set[int], sizes: Mapping[int, int]) -> LeakReport:
+    own = [row for row in rows if row.pid in pids] or rows
+    own = [row for row in own if row.origin == "exit"] or own
+    if own[-1].mode == PROFILE:
+        return load_report(reader, own[-1].id)
+    report = load_report(reader, max(own, key=lambda row: sizes[row.id]).id)
+    others = sorted((row for row in rows if row.pid not in pids), key=lambda row: -sizes[row.id])[:MOST_CHILDREN]
+    if has_leaks(report):
+        return report
+    found = (load_report(reader, row.id) for row in others)
+    return next((other for other in found if has_leaks(other)), report)
+
+
+def _is_of_report(event: Event) -> bool:
+    """A note on what the report covers, and not on how the program was launched."""
+    return event.kind == EventKind.NOTE.value and '"of_report": true' in event.detail
 
 
 def argv_of(run: Run) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ class ReportList(Rows):
     def _words(self, view: ReportView) -> str:
         """How it came to be; most snapshots are taken while the program runs, so that is not said of each."""
         check = check_words(view)
-        if view.label or (view.checker == SNAPSHOTS and view.origin == "live"):
+        if view.label or (view.checker == SNAPSHOTS and view.origin == "live" and view.child_pid is None):
             return check
         return f"{origin_words(view)} · {check}"
 
