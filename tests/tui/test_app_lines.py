@@ -11,7 +11,7 @@ import pytest
 from memtui.charset import ASCII, UNICODE, Glyphs, is_utf8, original_environment, prefers_light
 from memtui.controller import SessionFollower
 from memtui.heap.state import HeapState
-from memtui.keymap import KEYS, Context, bindings, footer_keys, help_sections, markdown_table
+from memtui.keymap import KEYS, Context, Place, bindings, footer_keys, help_sections, markdown_table
 from memtui.screen_layout import graph_rows
 from memtui.state import SessionState
 from memtui.status_line import StatusLine, Tone
@@ -158,6 +158,24 @@ def test_the_footer_of_the_specification() -> None:
     assert {"r", "-+"} <= ended and ended.isdisjoint(set("lxcst"))
     attached = {key for key, _ in footer_keys(live=True, tab="leaks", width=200, attached=True)}
     assert {"l", "x", "c", "s", "-+"} <= attached and attached.isdisjoint(set("rtm"))
+
+
+@pytest.mark.parametrize("place", list(Place))
+def test_the_footer_names_no_key_of_the_leaks_that_does_nothing(place: Place) -> None:
+    named = dict(footer_keys(live=False, tab="leaks", width=200, place=place))
+    idle = {
+        Place.TREE: "b", Place.ICICLE: "o", Place.ERRORS: "obS", Place.STACK: "ob", Place.FOLDED: "ob",
+        Place.TYPING: "/vobeySzq",
+    }  # fmt: skip
+    assert not named.keys() & set(idle.get(place, ""))
+    enter = {
+        Place.LIST: "stack", Place.GROUPS: "open", Place.TREE: "open", Place.ICICLE: "zoom in", Place.ERRORS: "stack",
+        Place.FOLDED: "unfold", Place.TYPING: "keep",
+    }  # fmt: skip
+    assert named.get("enter") == enter.get(place)
+    assert ("esc" in named) is (place not in (Place.LIST, Place.GROUPS, Place.TREE))
+    elsewhere = footer_keys(live=False, tab="events", width=200, place=place)
+    assert elsewhere == footer_keys(live=False, tab="events", width=200)
 
 
 def test_one_table_makes_bindings_help_and_readme() -> None:

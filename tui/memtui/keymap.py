@@ -333,6 +333,33 @@ def bindings(keys: Iterable[Key] = KEYS) -> list[BindingType]:
     ]
 
 
+class Place(str, Enum):
+    """What of the leaks has the keys: some of them do another thing there, or none. FOLDED is a stack with folded frames."""
+
+    LIST = "list"
+    GROUPS = "groups"
+    TREE = "tree"
+    ICICLE = "icicle"
+    ERRORS = "errors"
+    STACK = "stack"
+    FOLDED = "folded"
+    TYPING = "typing"
+
+
+# What the footer calls a key, by its id, where that is not what the table says; '' where it does nothing.
+_CALLED: dict[Place, dict[str, str]] = {
+    Place.GROUPS: {"open": "open"},
+    Place.TREE: {"open": "open", "group": ""},
+    Place.ICICLE: {"open": "zoom in", "back": "out", "sort": "", "group": "colour"},
+    Place.ERRORS: {"back": "back", "sort": "", "group": "", "suppress": ""},
+    Place.STACK: {"open": "", "back": "back", "sort": "", "group": ""},
+    Place.FOLDED: {"open": "unfold", "back": "back", "sort": "", "group": ""},
+}
+# All others are letters while one types.
+_WHILE_TYPING = (("enter", "keep"), ("esc", "clear"))
+# Where esc stands in a footer that names it: after enter.
+_BACK = 6.5
+
 # With a report alone on the screen there is no verdict to explain, and the pane has all of the screen.
 _BESIDE_GRAPH = ("why", "zoom-pane")
 
@@ -346,21 +373,26 @@ def footer_keys(
     running: bool = True,
     attached: bool = False,
     comparable: bool = False,
+    place: Place = Place.LIST,
 ) -> tuple[tuple[str, str], ...]:
     """(key, words) for the footer, in their order, as many as fit in ``width`` columns; help and quit always stay.
 
     ``graph`` False: a report alone is shown, so the keys of what is above it mean nothing. ``comparable``: there are reports to
-    choose from. The rest is as in Key.exists().
+    choose from. ``place`` counts on the tab of the leaks. The rest is as in Key.exists().
     """
+    if tab == "leaks" and place is Place.TYPING:
+        return _WHILE_TYPING
+    called = _CALLED.get(place, {}) if tab == "leaks" else {}
+    named = [k for k in KEYS if called.get(k.id, k.footer)]
     chosen = [
         k
-        for k in sorted((k for k in KEYS if k.footer), key=lambda k: k.footer)
+        for k in sorted(named, key=lambda k: k.footer or _BACK)
         if k.exists(live=live, running=running, attached=attached)
         and (tab == "leaks" or k.context is not Context.LEAKS)
         and (comparable or k.id != "compare")
         and (graph or (k.context is not Context.GRAPH and k.id not in _BESIDE_GRAPH))
     ]
-    pairs = [("-+" if k.id == "rate-up" else k.shown, k.words, k.footer >= 90) for k in chosen]
+    pairs = [("-+" if k.id == "rate-up" else k.shown, called.get(k.id, k.words), k.footer >= 90) for k in chosen]
 
     def columns(pair: tuple[str, str, bool]) -> int:
         return len(pair[0]) + len(pair[1]) + 3

@@ -152,9 +152,15 @@ class MainScreen(Screen[None]):
         self._show_lines(showing)
 
     def on_leak_pane_arranged(self) -> None:
-        """The leaks are sorted or grouped otherwise: only the tab bar says so."""
+        """The leaks are sorted, grouped or viewed otherwise: the tab bar and the footer say so."""
         if self._showing is not None:
             self._show_tabs(self._showing)
+            self._show_footer(self._showing)
+
+    def on_descendant_focus(self) -> None:
+        """What some keys do depends on where the keys are."""
+        if self._showing is not None:
+            self._show_footer(self._showing)
 
     def _show_tabs(self, showing: Showing) -> None:
         shown = tabs(showing.state, showing.reports.view, showing.reports.report)
@@ -184,13 +190,18 @@ class MainScreen(Screen[None]):
         )
         self._verdicts.show(showing.verdicts)
         self._show_tabs(showing)
-        self._footer.comparing(len(state.reports) > 1)
+        self._show_footer(showing)
+
+    def _show_footer(self, showing: Showing) -> None:
+        state = showing.state
         self._footer.show(
             live=state.live,
             running=state.running,
             attached=state.identity.attached,
             tab=self.panes.active,
             graph=not self.has_class(REPORT_ONLY),
+            comparable=len(state.reports) > 1,
+            place=self.panes.place,
         )
 
 

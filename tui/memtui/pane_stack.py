@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.containers import Container
 
 from memtui.charset import UNICODE, Glyphs
+from memtui.keymap import Place
 from memtui.panes.rows import Rows
 from memtui.report_desk import ReportsShown
 from memtui.session_views import leak_state
@@ -54,6 +55,11 @@ class PaneStack(Container):
         if self.active == "heap":
             return self._heap.caption if self._heap is not None else ""
         return self._output.caption if self.active == "output" and self._output is not None else ""
+
+    @property
+    def place(self) -> Place:
+        """What of the leaks has the keys."""
+        return Place.LIST if self._leaks is None else self._leaks.place
 
     async def show_tab(self, tab: str) -> None:
         pane = getattr(self, f"_{tab}")

@@ -83,6 +83,11 @@ class StackView(InkedView):
         stop = self._stops[self._chosen]
         return self._sections[stop.section].stack[stop.frame]
 
+    @property
+    def folds(self) -> bool:
+        """Whether there are frames that fold."""
+        return self._unfolded or any(stop.folded > 1 for stop in self._stops)
+
     def show_stack(self, table: LeakTable, index: int, heading: tuple[str, ...] = (), frame: int | None = None) -> None:
         """The stack of one record. The frame in hand stays when only symbols have come since; ``frame`` is chosen at first."""
         self._show((record_section(table, index),), (index, frame), heading, frame)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
+from memtui.keymap import Place
 from memtui.leaks import summary
 from memtui.leaks.arrange import Arrangement, Query
 from memtui.leaks.columns import notes_words
@@ -89,6 +90,25 @@ class PaneKeys(_Base):
             known.add_class("leak-view")
             self.query_one("#leak-body").mount(known, before=self.query_one(StackView))
         return known
+
+    @property
+    def place(self) -> Place:
+        """What has the keys, or would have them."""
+        if self.typing:
+            return Place.TYPING
+        stack = self.query_one(StackView)
+        if self.has_class("-opened") or stack.has_focus:
+            return Place.FOLDED if stack.folds else Place.STACK
+        if self.view is View.LIST:
+            grouped = self._arrangement is not None and self._arrangement.grouped
+            return Place.GROUPS if grouped else Place.LIST
+        return {View.ICICLE: Place.ICICLE, View.ERRORS: Place.ERRORS}.get(self.view, Place.TREE)
+
+    @property
+    def typing(self) -> bool:
+        """Whether a filter or a search is being typed."""
+        focused = self.app.focused
+        return focused is not None and self.query_one(FindBar) in focused.ancestors
 
     @property
     def beside(self) -> bool:
@@ -185,7 +205,7 @@ class PaneKeys(_Base):
         if isinstance(front, IcicleView):
             if front.box is None or front.shown is None or front.leak_tree is not tree:
                 return ""
-            return summary.box_line(front.box, front.shown, self._look)
+            return summary.box_line(front.box, front.shown, self._look, self.size.width - 2)
         if node is None or not node.records:
             stack.clear()
             return None
@@ -248,7 +268,11 @@ class PaneKeys(_Base):
 
     def action_open(self) -> None:
         front = self.front
-        if isinstance(front, IcicleView):
+        if self.typing:
+            self.leave_find(cleared=False)
+        elif self.query_one(StackView).has_focus:
+            self.query_one(StackView).action_unfold()
+        elif isinstance(front, IcicleView):
             front.action_zoom_in()
         elif isinstance(front, TreeView):
             front.action_select()
@@ -315,8 +339,7 @@ class PaneKeys(_Base):
         """The line of the filter, or of the search in the icicle, with what it leaves or finds."""
         bar, arrangement = self.query_one(FindBar), self._arrangement
         wanted = self._search if self.view is View.ICICLE else self._filter_text
-        typing = self.app.focused is not None and bar in self.app.focused.ancestors
-        if not typing:
+        if not self.typing:
             bar.hold(wanted)
             self.mark(finding=bool(wanted))
         if self.view is View.ICICLE or arrangement is None:

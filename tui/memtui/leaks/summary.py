@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from memtui.figures import percent, prose
 from memtui.leaks.arrange import Arrangement
 from memtui.leaks.changes import change_words, signed, was_words
@@ -109,8 +111,8 @@ def node_heading(tree: Tree, node: Node, look: Look) -> tuple[str, ...]:
     return (f"the largest of {_counted(len(node.records), 'stack', look)} through {bare(tree.name(node))}",)
 
 
-def box_line(box: Box, shown: Icicle, look: Look) -> str:
-    """The box in hand: its function, bytes, share of the total, objects, place."""
+def box_line(box: Box, shown: Icicle, look: Look, width: int) -> str:
+    """The box in hand: its function, bytes, share of the total, place, objects; of the last what fits in ``width`` cells."""
     tree, node = shown.tree, box.node
     total = tree.table.total_bytes
     share = percent(box.size_bytes / total) if total > 0 else percent(0)
@@ -121,12 +123,16 @@ def box_line(box: Box, shown: Icicle, look: Look) -> str:
     if box.folded > 1:
         outer = node.path()[-box.folded]
         name = f"{bare(tree.name(outer))} to {bare(name)}, {box.folded} runtime frames"
-    parts = [name, prose(box.size_bytes), f"{share} of total", _counted(node.objects, "object", look)]
+    parts = [name, prose(box.size_bytes), f"{share} of total"]
     if tree.table.difference is not None:
         parts.insert(1, f"{signed(node.delta_bytes)} since, width is the newer report")
     where = location(tree, node) if node.function >= 0 else ""
     inlined = node.function >= 0 and tree.table.functions.all[node.function].inlined
-    return f" {look.dot} ".join([*parts, *([where] if where else []), *(["inlined"] if inlined else [])])
+    parts += [*([where] if where else []), *(["inlined"] if inlined else []), _counted(node.objects, "object", look)]
+    joint = f" {look.dot} "
+    while len(parts) > 3 and cell_len(look.text(joint.join(parts))) > width:
+        parts.pop()
+    return joint.join(parts)
 
 
 def leak_line(table: LeakTable, index: int, sources: Sources, look: Look, width: int) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from memtui.keymap import footer_keys
+from memtui.keymap import Place, footer_keys
 from memtui.widgets.line import Part
 
 
@@ -31,38 +31,34 @@ class KeyFooter(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._live = True
-        self._tab = "leaks"
-        self._graph = True
-        self._running = True
-        self._attached = False
-        self._comparable = False
+        self._shown: tuple[bool, bool, bool, str, bool, bool, Place] | None = None
         self._ends: list[tuple[int, str]] = []
 
-    def comparing(self, possible: bool) -> None:
-        """Whether there are reports to choose from."""
-        if possible != self._comparable:
-            self._comparable = possible
-            self.refresh()
-
-    def show(self, *, live: bool, running: bool, attached: bool, tab: str, graph: bool) -> None:
-        before = (self._live, self._running, self._attached, self._tab, self._graph)
-        if (live, running, attached, tab, graph) != before:
-            self._live, self._running, self._attached, self._tab, self._graph = live, running, attached, tab, graph
+    def show(
+        self, *, live: bool, running: bool, attached: bool, tab: str, graph: bool, comparable: bool, place: Place
+    ) -> None:
+        """What is on the screen, as footer_keys() has it."""
+        shown = (live, running, attached, tab, graph, comparable, place)
+        if shown != self._shown:
+            self._shown = shown
             self.refresh()
 
     def render(self) -> Content:
         parts: list[Part] = []
         used = 0
         self._ends = []
+        if self._shown is None:
+            return Content("")
+        live, running, attached, tab, graph, comparable, place = self._shown
         keys = footer_keys(
-            live=self._live,
-            running=self._running,
-            attached=self._attached,
-            tab=self._tab,
+            live=live,
+            running=running,
+            attached=attached,
+            tab=tab,
             width=self.content_size.width,
-            graph=self._graph,
-            comparable=self._comparable,
+            graph=graph,
+            comparable=comparable,
+            place=place,
         )
         for key, words in keys:
             parts += [" ", (key, "bold $key"), (f" {words} ", "$foreground")]
