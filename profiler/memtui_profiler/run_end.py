@@ -131,8 +131,8 @@ def _why_no_file(ended: Ended) -> str:
             "no snapshot was written: the program ended by _exit() or exec before the first; s takes one while it runs"
         )
     return (
-        "LeakSanitizer never spoke: the program ended without its check, by _exit(), quick_exit() or exec, or was not"
-        " given it (a cleared environment, a program of another kind started in its place)"
+        "LeakSanitizer never spoke: the program ended without its check, by _exit(), quick_exit() or exec, was not given it"
+        " (a cleared environment, a program of another kind started in its place), or never allocated, which begins it"
     )
 
 

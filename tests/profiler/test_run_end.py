@@ -123,3 +123,10 @@ def test_how_it_ended_is_an_event() -> None:
     assert exit_event(killed(signal.SIGSEGV))[0] is EventKind.KILLED
     assert exit_event(replace(killed(signal.SIGKILL), oom_killed=True))[0] is EventKind.OOM_KILLED
     assert "nobody knows" in exit_event(replace(CLEAN, status=ExitStatus()))[1]
+
+
+def test_a_silent_leak_sanitizer_is_no_clean_bill() -> None:
+    """It begins with the first allocation: a program without one looks like one that skipped the check by _exit()."""
+    conclusion = conclude(replace(CLEAN, mode="lsan", stderr=b""))
+    assert conclusion.sources == ()
+    assert "_exit()" in conclusion.no_report and "never allocated" in conclusion.no_report
