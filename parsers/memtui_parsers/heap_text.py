@@ -23,6 +23,9 @@ MAX_DEPTH = 256
 MAX_STACKS = 500_000
 MAX_STEPS = 20_000_000
 MAX_ADDRESSES = 1_000_000
+# Of all lines of maps, what each has beyond an ordinary one.
+MAX_LONG_LINES_BYTES = 32 << 20
+_ORDINARY_LINE_BYTES = 256
 
 _CHUNK_BYTES = 1 << 18
 _RECENT = 4096
@@ -137,10 +140,12 @@ def _mappings(lines: _Numbered) -> tuple[tuple[Mapping, ...], bool]:
     """The rest of the file as mappings, and whether its last line is cut; lines that are no mapping are passed over."""
     found: list[Mapping] = []
     cut = False
+    room = MAX_LONG_LINES_BYTES
     for _, (line, whole) in lines:
         if not whole:
             cut = True
-        elif len(found) < MAX_MAPPINGS and line:
+        elif len(found) < MAX_MAPPINGS and room > 0 and line:
+            room -= max(0, len(line) - _ORDINARY_LINE_BYTES)
             try:
                 found.append(parse_mapping(line))
             except ParseError:

@@ -69,6 +69,9 @@ LSAN = "lsan_log", "parse_lsan_log"
 FOLDED = "folded_stacks", "parse_folded_stacks"
 PPROF = "pprof_proto", "parse_pprof"
 JSON = "report_json_reader", "parse_report_json"
+HEAP = "heap_text", "parse_heap"
+HEAPCHECK = "heapcheck_log", "parse_heapcheck_log"
+TEXT = "valgrind_text", "parse_valgrind_text"
 SNIFF = "sniff", "sniff"
 
 ROOT_TAG = b"<valgrindoutput><protocolversion>4</protocolversion>"
@@ -80,6 +83,10 @@ LEAKED = (
 )
 SUMMARY = b"SUMMARY: L: 8 byte(s) leaked in 1 allocation(s)\n"
 TYPES = b"\x0a\x04\x08\x01\x10\x02"
+HEAP_HEAD = b"heap profile: 1: 8 [ 1: 8] @ heapprofile\n"
+MAPS = b"MAPPED_LIBRARIES:\n"
+CHECKED = b"Leak check _main_ detected leaks of 8 bytes in 1 objects\nThe 1 largest leaks:\n"
+LOST = b"==5== 8 bytes in 1 blocks are definitely lost in loss record 1 of 1\n"
 HEAD = b'{"schema": "memtui-report/1", "leaks": ['
 
 # An interpreter with a parser takes 20 to 30 MiB.
@@ -108,6 +115,20 @@ CASES = {
     "json, lists in lists": Case(JSON, HEAD, b"[", 32, 60),
     "json, small lists": Case(JSON, HEAD + b"[", b"[],", 64, 250),
     "json, fields": Case(JSON, b"{", b'"k@@": [1, 2],', 8, 60),
+    "heap, one line": Case(HEAP, HEAP_HEAD + b"1: 8 [1: 8] @", b" 0x10", 64, 60),
+    "heap, one header": Case(HEAP, b"heap profile:", b" 1", 64, 60),
+    "heap, one stack again": Case(HEAP, HEAP_HEAD, b"1: 8 [1: 8] @ 0x10 0x20\n", 64, 60),
+    "heap, stacks": Case(HEAP, HEAP_HEAD, b"@@: 8@@ [1: 8] @ 0x1@@ 0x2@@ 0x3@@\n", 64, 450),
+    "heap, deep stacks": Case(HEAP, HEAP_HEAD, b"1: 8 [1: 8] @ 0x@@" + b" 0x10 0x20 0x30 0x40" * 60 + b"\n", 128, 250),
+    "heap, libraries": Case(HEAP, HEAP_HEAD + MAPS, b"@@000-@@fff r-xp 0 08:01 1 /l@@\n", 64, 400),
+    "heap, long paths": Case(HEAP, HEAP_HEAD + MAPS, b"@@000-@@fff r-xp 0 08:01 1 /" + b"y" * 3000 + b"@@\n", 256, 150),
+    "heap, jemalloc's": Case(HEAP, b"heap_v2/1\n", b"@ 0x1@@ 0x2@@\n t*: 1: 8 [0: 0]\n t1: 1: 8 [0: 0]\n", 64, 450),
+    "heapcheck, one line": Case(HEAPCHECK, CHECKED, b"x", 64, 60),
+    "heapcheck, one stack": Case(HEAPCHECK, CHECKED + b"Leak of 8 bytes in 1 objects allocated from:\n", b"\t@ 401000 f\n", 8, 60),
+    "heapcheck, checks": Case(HEAPCHECK, b"", CHECKED + b"Leak of 8 bytes in 1 objects allocated from:\n\t@ 4@@ f@@\n", 8, 100),
+    "text, one line": Case(TEXT, LOST + b"==5==    at 0x1: f", b"(", 64, 60),
+    "text, one stack": Case(TEXT, LOST, b"==5==    by 0x1: f (a.c:1)\n", 16, 60),
+    "text, frames": Case(TEXT, b"", LOST + b"==5==    at 0x@@: f@@ (a.c:1)\n==5==\n", 16, 400),
     "sniff, one line": Case(SNIFF, b"", b"x", 300, 60),
 }  # fmt: skip
 
