@@ -18,6 +18,7 @@ from tests.fixtures.leak_reports import large_report, sample_report
 
 TABLE: LeakTable = build_table(sample_report())
 MANY: LeakTable = build_table(large_report(3000))
+TABLE_300: LeakTable = build_table(large_report(300))
 # The orders there are while nothing is compared.
 OF_ONE = [order for order in Order if order not in (Order.CHANGE, Order.CUMULATIVE)]
 
@@ -165,3 +166,24 @@ def test_orders_and_groupings_go_round() -> None:
     assert Query(order=OF_ONE[-1]).next_order(comparing=True).order is Order.CHANGE
     assert Query(order=Order.CHANGE).next_order(comparing=True) == Query()
     assert Query(grouping=Grouping.FILE).next_order().order is Order.CUMULATIVE
+
+
+@pytest.mark.parametrize("text", ["", "method_1", "re:("])
+@pytest.mark.parametrize("after", [Query(order=Order.OBJECTS), Query(Scope(), Order.OBJECTS, Grouping.FUNCTION)])
+def test_what_is_known_already_is_taken_over(text: str, after: Query) -> None:
+    table = build_table(large_report(300))
+    after = after.with_filter(parse_filter(text))
+    for before in (Query(), Query(grouping=Grouping.FUNCTION), Query(grouping=Grouping.FILE)):
+        for narrowed in (before, before.with_filter(parse_filter(text))):
+            known = arrange(table, narrowed, match_pattern)
+            again, afresh = arrange(table, after, match_pattern, known=known), arrange(TABLE_300, after, match_pattern)
+            assert (again.indexes, again.groups, again.record_count, again.size_bytes, again.error) == (
+                afresh.indexes, afresh.groups, afresh.record_count, afresh.size_bytes, afresh.error
+            )  # fmt: skip
+
+
+def test_the_groups_of_all_records_are_worked_out_once() -> None:
+    first = arranged(Query(grouping=Grouping.FILE), MANY)
+    assert arranged(Query(grouping=Grouping.FILE, order=Order.OBJECTS), MANY).groups is first.groups
+    narrowed = Query(grouping=Grouping.FILE).with_filter(parse_filter("method_1"))
+    assert arranged(narrowed, MANY).groups is not first.groups

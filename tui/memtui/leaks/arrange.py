@@ -185,11 +185,20 @@ class Arrangement:
 
 
 def arrange(
-    table: LeakTable, query: Query, match_pattern: PatternMatcher, cancelled: Callable[[], bool] = never
+    table: LeakTable,
+    query: Query,
+    match_pattern: PatternMatcher,
+    cancelled: Callable[[], bool] = never,
+    known: Arrangement | None = None,
 ) -> Arrangement:
-    """Work for a worker thread; raises Cancelled. A bad pattern gives an arrangement without rows whose ``error`` says why."""
+    """Work for a worker thread; raises Cancelled. A bad pattern gives an arrangement without rows whose ``error`` says why.
+
+    ``known``: one whose records, and groups, are taken over where they are those that are asked for.
+    """
+    if known is not None and (known.table is not table or known.query.scope != query.scope or known.error):
+        known = None
     try:
-        records = records_in(table, query.scope, match_pattern, cancelled)
+        records = known.records if known is not None else records_in(table, query.scope, match_pattern, cancelled)
     except PatternError as error:
         return Arrangement(table, query, (), error=str(error))
     leaks = table.report.leaks
@@ -202,7 +211,10 @@ def arrange(
     if query.grouping is Grouping.STACK:
         indexes = _sorted_records(table, records, query.order, cancelled)
     else:
-        groups = groups_of(table, records, query.grouping, cancelled)
+        if known is not None and known.query.grouping is query.grouping:
+            groups = known.groups
+        else:
+            groups = _groups(table, records, query, cancelled)
         indexes = _sorted_groups(table, groups, query.order, cancelled)
     return Arrangement(
         table,
@@ -218,7 +230,19 @@ def arrange(
     )
 
 
-def _sorted_records(table: LeakTable, records: list[int], order: Order, cancelled: Callable[[], bool]) -> Sequence[int]:
+def _groups(table: LeakTable, records: Sequence[int], query: Query, cancelled: Callable[[], bool]) -> tuple[Group, ...]:
+    """Those of all records are kept: they take seconds, and b and esc lead back to them again and again."""
+    if query.filtered:
+        return groups_of(table, records, query.grouping, cancelled)
+    known = table.grouped.get(query.grouping)
+    if known is None:
+        known = table.grouped[query.grouping] = groups_of(table, records, query.grouping, cancelled)
+    return known
+
+
+def _sorted_records(
+    table: LeakTable, records: Sequence[int], order: Order, cancelled: Callable[[], bool]
+) -> Sequence[int]:
     leaks = table.report.leaks
     if order in (Order.BYTES, Order.CUMULATIVE) or (order is Order.CHANGE and table.difference is None):
         return records

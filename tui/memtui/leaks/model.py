@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from memtui.leaks.functions import Functions, functions_of
 from memtui.leaks.names import base_name, is_library_frame, module_name, place, program_index, title
 from memtui_parsers.clean_text import clean
 from memtui_parsers.report_diff import Change, LeakDelta, ReportDifference, difference
 from memtui_parsers.values import Frame, LeakKind, LeakRecord, LeakReport
+
+if TYPE_CHECKING:
+    from memtui.leaks.groups import Group
 
 # How many records are worked through between two looks at whether the answer is still wanted.
 BATCH = 4096
@@ -64,7 +69,7 @@ class LeakTable:
     ``frames`` holds every distinct frame by its id(), which is good as long as the report lives; ``library`` the ids of
     those that are not the program's own. Totals are the checker's, or the records' sum where that is more.
 
-    ``groups`` fills up with what is asked of group_names().
+    ``groups`` fills up with what is asked of group_names(), ``grouped`` with the groups of all records as they are wanted.
 
     ``difference``: the report is compared with another one; ``report`` then has what is gone behind its own leaks.
     """
@@ -91,6 +96,7 @@ class LeakTable:
     deltas: Sequence[int] = ()
     stacks: Sequence[tuple[Frame, ...]] = ()
     groups: dict[Grouping, FrameGroups] = field(default_factory=dict)
+    grouped: dict[Grouping, tuple[Group, ...]] = field(default_factory=dict)
 
     def is_made_of(self, report: LeakReport | None, against: LeakReport | None) -> bool:
         """Whether it shows these very reports."""
@@ -171,19 +177,19 @@ def build_table(
     if compared is not None:
         report = compared.joined()
     frames: dict[int, Frame] = {}
-    known_frame = frames.__contains__
     library: set[int] = set()
     names: list[Name] = []
     known: dict[tuple[int, ...], Name] = {}
     for start in range(0, len(report.leaks), BATCH):
         if cancelled():
             raise Cancelled
-        for record in report.leaks[start : start + BATCH]:
-            stack = record.stack
-            if not all(map(known_frame, map(id, stack))):
-                fresh = {id(frame): frame for frame in stack if id(frame) not in frames}
-                frames.update(fresh)
-                library.update(identity for identity, frame in fresh.items() if is_library_frame(frame))
+        batch = [record.stack for record in report.leaks[start : start + BATCH]]
+        steps = list(chain.from_iterable(batch))
+        seen = dict(zip(map(id, steps), steps, strict=True))
+        fresh = {identity: frame for identity, frame in seen.items() if identity not in frames}
+        frames.update(fresh)
+        library.update(identity for identity, frame in fresh.items() if is_library_frame(frame))
+        for stack in batch:
             program = program_index(stack, (id(frame) in library for frame in stack))
             # Records that reach the program by the same frames are called the same: most of a large report's.
             key = () if program is None else (program, *map(id, stack[max(program - 1, 0) : program + 1]))

@@ -73,7 +73,7 @@ def answer(
         query = replace(query, grouping=Grouping.STACK)
     arrangement = known
     if known is None or known.table is not table or known.query != query:
-        arrangement = arrange(table, query, match_pattern, cancelled)
+        arrangement = arrange(table, query, match_pattern, cancelled, known)
     assert arrangement is not None
     if wish.view is View.ERRORS:
         errors = errors_passing(table.report.errors, query.filter, match_pattern, cancelled)
