@@ -24,7 +24,7 @@ def _insert(kind: type[Row]) -> str:
 
 
 def _values(row: Row) -> list[object]:
-    values = [_storable(value) for value in row]
+    values = [_storable(value) if value.__class__ is str else value for value in row]
     values[-1] = row.id or None  # id 0: the database gives the next
     return values
 
