@@ -17,9 +17,9 @@ from memtui_profiler.errors import UserError
 from memtui_profiler.instead import instead_words
 from memtui_profiler.library_search import loaded_libraries
 from memtui_profiler.limits import MemoryLimits
-from memtui_profiler.preflight import RELEASE_RATE, preflight
+from memtui_profiler.preflight import preflight
 from memtui_profiler.program_facts import privileges
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE, RELEASE_RATE
 from memtui_profiler.session.folders import sessions_root
 from memtui_profiler.target import Target, read_facts, resolve_target, shown, this_machine
 from memtui_profiler.tcmalloc_library import INSTALL_TCMALLOC, best_library, preloadable_libraries

@@ -12,7 +12,7 @@ from memtui_profiler.checkers import checker_of
 from memtui_profiler.errors import UserError
 from memtui_profiler.instead import instead_words
 from memtui_profiler.program_facts import Obstacle, ProgramFacts, look_at
-from memtui_profiler.request import CHECK_MODES, CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE
+from memtui_profiler.request import CHECK_MODES, CHECK_OFF, HEAPCHECK_MODES, LSAN, MEMCHECK, PROFILE, RELEASE_RATE
 from memtui_profiler.target import Target, shown
 from memtui_profiler.tcmalloc_library import (
     INSTALL_TCMALLOC,
@@ -26,7 +26,6 @@ from memtui_profiler.tcmalloc_library import (
     preloadable_libraries,
 )
 
-RELEASE_RATE = "release-rate"
 AUTO, OFF = "auto", "off"
 
 _HOW = {LINKED: "linked", STATIC: "built in", PRELOAD: "preloaded"}
@@ -89,7 +88,7 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
             *(_check_capability(name, program, checking, installed, tcmalloc) for name in HEAPCHECK_MODES),
             *(_capability(name, checker_of(name).obstacle(program)) for name in (MEMCHECK, LSAN)),
             _capability(PROFILE, _profile_obstacle(program, plain, installed, tcmalloc)),
-            _rate_capability(program, library, tcmalloc),
+            _rate_capability(program, library, tcmalloc, mode),
         ),
         program=program,
         preloads={name: _preload(chosen, program) for name, chosen in libraries.items()},
@@ -170,8 +169,10 @@ def _profile_obstacle(
     return obstacle
 
 
-def _rate_capability(program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str) -> Capability:
+def _rate_capability(program: ProgramFacts, library: TcmallocLibrary, tcmalloc: str, mode: str) -> Capability:
     obstacle = program.rate_obstacle
+    if obstacle is None and library.how == NONE and mode != CHECK_OFF and checker_of(mode).KEEPS_MALLOC:
+        obstacle = Obstacle(f"under --check {mode} its malloc is not tcmalloc's", "choose another check")
     if obstacle is None and library.how == NONE:
         obstacle = program.preload_obstacle or _no_library(tcmalloc)
     return _capability(RELEASE_RATE, obstacle)

@@ -9,6 +9,8 @@ CHECK_OFF = "off"
 HEAPCHECK_MODES = ("minimal", "normal", "strict", "draconian", "as-is", "local")
 MEMCHECK, LSAN, PROFILE = "memcheck", "lsan", "profile"
 CHECK_MODES = (*HEAPCHECK_MODES, MEMCHECK, LSAN, PROFILE)
+# The capability beside those of the modes.
+RELEASE_RATE = "release-rate"
 
 
 @dataclass(frozen=True, slots=True)

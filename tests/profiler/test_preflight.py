@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from memtui_profiler.checkers import heapcheck
 from memtui_profiler.errors import EXIT_UNAVAILABLE, UserError
-from memtui_profiler.preflight import RELEASE_RATE, Preflight, preflight, require
+from memtui_profiler.preflight import Preflight, preflight, require
 from memtui_profiler.program_facts import privileges
-from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES
+from memtui_profiler.request import CHECK_OFF, HEAPCHECK_MODES, RELEASE_RATE
 from memtui_profiler.target import resolve_target
 from tests.fixtures.leaky import build
 from tests.fixtures.tcmalloc_variants import library_without_checker, program

@@ -27,6 +27,7 @@ from memtui.leak_errands import LeakErrands
 from memtui.live_commands import BEFORE_FIRST_CHECK, LiveCommands
 from memtui.main_screen import MainScreen, Showing
 from memtui.pending import PendingControls, next_half
+from memtui.rate_lack import rate_lack
 from memtui.report_desk import ReportDesk
 from memtui.session_views import RECORDER_GONE, GraphFeed, following
 from memtui.state import Activity, SessionState, activity
@@ -274,7 +275,7 @@ class MemtuiApp(App[str]):
         self.action_ask()
 
     def on_rate_slider_changed(self, event: RateSlider.Changed) -> None:
-        if self._may("change the rate"):
+        if self._may_rate():
             self.set_pending(self.pending.with_rate(event.value))
         else:
             self.main.show_again()
@@ -330,7 +331,7 @@ class MemtuiApp(App[str]):
         self._show_state()
 
     def action_rate_step(self, direction: int) -> None:
-        if self._may("change the rate"):
+        if self._may_rate():
             self.set_pending(self.pending.with_rate(next_half(self.pending.shown_rate, direction)))
 
     def set_pending(self, pending: PendingControls) -> None:
@@ -343,7 +344,7 @@ class MemtuiApp(App[str]):
             self.dialogs.pick_check()
 
     def action_rate_input(self) -> None:
-        if self._may("change the rate"):
+        if self._may_rate():
             self.dialogs.type_rate()
 
     def action_help(self) -> None:
@@ -394,6 +395,14 @@ class MemtuiApp(App[str]):
         self.say(no_recorder(what))
         return False
 
+    def _may_rate(self) -> bool:
+        """Answers where there is no rate to change, rather than to keep one that nothing would ever apply."""
+        if not self._may("change the rate"):
+            return False
+        if (lack := rate_lack(self.state, self.pending)) is not None:
+            self.say(lack.answer())
+        return lack is None
+
     def _may_launch(self, what: str) -> bool:
         if not self._may(what):
             return False
@@ -415,7 +424,8 @@ class MemtuiApp(App[str]):
             self._show_state()
 
     def action_set_live(self) -> None:
-        self._ask_process("set its rate", "rate", release_rate=self.pending.shown_rate)
+        if self._may_rate():
+            self._ask_process("set its rate", "rate", release_rate=self.pending.shown_rate)
 
     def action_release(self) -> None:
         self._ask_process("release its memory", "release")

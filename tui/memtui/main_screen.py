@@ -17,6 +17,7 @@ from memtui.graph.widget import MemoryGraph
 from memtui.leaks.source import RecordedLines
 from memtui.pane_stack import PaneStack
 from memtui.pending import PendingControls
+from memtui.rate_lack import rate_lack
 from memtui.report_desk import ReportsShown
 from memtui.screen_layout import (
     CONTROLS_COLUMNS,
@@ -187,6 +188,7 @@ class MainScreen(Screen[None]):
             rows=graph_rows(width, height) if width >= WIDE_COLUMNS else 1,
             width=CONTROLS_COLUMNS - (6 if in_box else 4),
             picker=state.live and not state.identity.attached,
+            lack=rate_lack(state, showing.pending),
         )
         self._verdicts.show(showing.verdicts)
         self._show_tabs(showing)

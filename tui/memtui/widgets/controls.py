@@ -10,6 +10,7 @@ from textual.message import Message
 
 from memtui.charset import UNICODE, Glyphs
 from memtui.pending import PendingControls
+from memtui.rate_lack import RateLack
 from memtui.target_keys import Button
 from memtui.widgets.controls_column import Column, column
 from memtui.widgets.controls_words import change_words, mode_words, rate_words
@@ -66,25 +67,36 @@ class Controls(Container):
         return self._slider
 
     def show(
-        self, pending: PendingControls, buttons: tuple[Button, ...], *, rows: int, width: int, picker: bool
+        self,
+        pending: PendingControls,
+        buttons: tuple[Button, ...],
+        *,
+        rows: int,
+        width: int,
+        picker: bool,
+        lack: RateLack | None = None,
     ) -> None:
-        """``rows`` and ``width``: what there is inside the column, or ``rows`` 1 for the line. ``picker``: m chooses the check."""
+        """``rows`` and ``width``: what there is inside the column, or ``rows`` 1 for the line. ``picker``: m chooses the check.
+
+        ``lack``: there is no rate, and this stands in the slider's place.
+        """
+        self._slider.display = lack is None
         self._slider.applied = pending.current_rate
         self._slider.value = pending.shown_rate
         self._buttons = buttons
         if rows > 1:
-            self._column = made = column(pending, buttons, width, rows, self._glyphs, picker=picker)
+            self._column = made = column(pending, buttons, width, rows, self._glyphs, picker=picker, lack=lack)
             shown = ((self._above, made.above, made.above_rows), (self._below, made.below, made.below_rows))
         else:
             self._column = None
-            above, below = self._line(pending, picker=picker)
+            above, below = self._line(pending, picker=picker, lack=lack)
             shown = ((self._above, above, 1), (self._below, below, 1))
         for line, content, height in shown:
             line.show(content)
             line.styles.width = content.cell_length if self._column is None else "1fr"
             line.styles.height = height
 
-    def _line(self, pending: PendingControls, *, picker: bool) -> tuple[Content, Content]:
+    def _line(self, pending: PendingControls, *, picker: bool, lack: RateLack | None) -> tuple[Content, Content]:
         glyphs = self._glyphs
         mode = mode_words(pending, glyphs) if pending.mode is None else change_words(pending.mode, glyphs)
         rate_key = ("-+ ", "bold $key") if self._buttons else ""
@@ -92,6 +104,8 @@ class Controls(Container):
         rate = Content.assemble(rate_key, ("rate ", "$muted"), rate_words(pending, glyphs))
         self._check_columns = check.cell_length
         hint = _pad(_hint(pending, self._buttons), HINT_COLUMNS)
+        if lack is not None:
+            return check + Content.styled(glyphs.plain(lack.brief), "$muted"), hint
         return check + _pad(rate, RATE_COLUMNS), Content.assemble((" 10 ", "$faint"), hint)
 
     def on_click(self, event: events.Click) -> None:
@@ -107,7 +121,7 @@ class Controls(Container):
 
     def _key_at(self, x: int, y: int) -> str:
         if self._column is None:
-            acts = _acting(self._buttons) if x > len(" 10 ") else None
+            acts = _acting(self._buttons) if x > len(" 10 ") or not self._slider.display else None
             return acts.key if acts is not None else ""
         row, half = y - self._column.buttons_row, self._below.size.width // 2
         if row < 0:

@@ -8,6 +8,7 @@ from textual.content import Content
 
 from memtui.charset import Glyphs
 from memtui.pending import PendingControls
+from memtui.rate_lack import RateLack
 from memtui.target_keys import Button
 from memtui.widgets.controls_words import RATE_NOTE, change_words, mode_words, rate_words
 from memtui.widgets.line import Part, fold
@@ -41,14 +42,24 @@ class Column(NamedTuple):
 
 
 def column(
-    pending: PendingControls, buttons: tuple[Button, ...], width: int, rows: int, glyphs: Glyphs, *, picker: bool
+    pending: PendingControls,
+    buttons: tuple[Button, ...],
+    width: int,
+    rows: int,
+    glyphs: Glyphs,
+    *,
+    picker: bool,
+    lack: RateLack | None = None,
 ) -> Column:
-    """All of it for ``width`` columns and ``rows`` rows, one of which is the slider's. ``picker``: m chooses the check."""
+    """All of it for ``width`` columns and ``rows`` rows, one of which is the slider's. ``picker``: m chooses the check.
+
+    ``lack``: there is no slider, and its row and those of its note say why.
+    """
     mode = mode_words(pending, glyphs)
     if pending.mode is not None and mode.cell_length > width - len("Check ") - len(" m ▾"):
         mode = change_words(pending.mode, glyphs)
     air = "" if rows < BRIEF_ROWS else "\n"
-    rate = rate_words(pending, glyphs)
+    rate = rate_words(pending, glyphs) if lack is None else Content.styled("none", "$muted")
     gap = " " * max(1, width - len("Release rate") - rate.cell_length)
     above = Content.assemble(
         _apart(Content("Check ") + mode, Content.styled(f"m {glyphs.dropdown}" if picker else "", "bold $key"), width),
@@ -59,6 +70,8 @@ def column(
         rate,
     )
     note = _note(pending, width, glyphs, whole=rows >= ALL_ROWS)
+    if lack is not None:
+        note = _instead_of_slider(lack, width, len(note) + 1, glyphs)
     grid = _grid(pending, buttons, width, glyphs)
     note += [Content("")] * (rows >= AIRY_ROWS)
     below = Content("\n").join([*note, _pending(pending, buttons, width), *grid])
@@ -75,6 +88,14 @@ def _note(pending: PendingControls, width: int, glyphs: Glyphs, *, whole: bool) 
     room = width - len(low) - len("10")
     ends = Content.assemble((low, "$faint"), (f"{middle:^{room}}", style), ("10", "$faint"))
     return [ends, *(Content.styled(line, "$faint") for line in (fold(RATE_NOTE, width) if whole else ()))]
+
+
+def _instead_of_slider(lack: RateLack, width: int, rows: int, glyphs: Glyphs) -> list[Content]:
+    """As many rows as the slider and its note have, so that nothing below moves."""
+    lines = fold(glyphs.plain(lack.sentence), width)
+    if len(lines) > rows:
+        lines = fold(glyphs.plain(lack.brief), width)[:rows]
+    return [Content.styled(line, "$muted") for line in lines] + [Content("")] * (rows - len(lines))
 
 
 def _pending(pending: PendingControls, buttons: tuple[Button, ...], width: int) -> Content:
