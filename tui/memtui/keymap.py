@@ -196,7 +196,7 @@ KEYS: tuple[Key, ...] = (
         "d",
         "d",
         "compare",
-        "compare with another report, or show that one",
+        "the reports in time: compare any two, show one",
         Context.LEAKS,
         "compare",
         5,
