@@ -1,4 +1,4 @@
-"""The recorder: owns the target, samples it, writes the session, obeys the viewer. This file is its loop and its commands.
+"""The recorder: owns the target, samples it, writes the session, obeys the viewer (recorder_commands.py). Here is its loop.
 
 Everything that could take long is elsewhere: rows are written by a thread (session/background.py), dumps are read by a
 process (collector_job.py). One turn of the loop takes well under a tenth of a second, whatever the target does.
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memtui_profiler.active_run import ActiveRun, Stream, clock_s
-from memtui_profiler.control import QUESTIONS, Client, Command, ControlServer
+from memtui_profiler.control import Client, Command, ControlServer
 from memtui_profiler.environment import original_environment
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.ladder import Ladder
 from memtui_profiler.launch import LaunchPlan, plan_launch
 from memtui_profiler.orphans import Orphans
+from memtui_profiler.recorder_commands import RecorderCommands
 from memtui_profiler.report_intake import ReportIntake
 from memtui_profiler.request import LaunchRequest
 from memtui_profiler.run_end import conclude, exit_event
@@ -59,7 +60,7 @@ class Recorder:
         wal = supports_wal(folder)
         self.rows = BackgroundWriter(SessionWriter(folder, wal=wal), COMMIT_ALONE_S)
         self.selector = selectors.DefaultSelector()
-        self.control = ControlServer(folder, self.selector, self._command, self._client_gone)
+        self.control = ControlServer(folder, self.selector, RecorderCommands(self).obey, self._client_gone)
         self.intake = ReportIntake(self.rows, self.selector, folder, self.now_s, self.event)
         self.orphans = Orphans()
         self.run: ActiveRun | None = None
@@ -178,96 +179,33 @@ class Recorder:
         run = self._runs or None
         self.rows.add(Event(at_s=self.now_s(), run=run, kind=kind.value, text=text, detail=json.dumps(detail)))
 
-    # Commands
+    # What commands do, once they are found to be possible
 
-    def _command(self, command: Command) -> None:
-        verbs = {
-            "watch": self._watch,
-            "relaunch": self._ask_relaunch,
-            "stop": self._ask_stop,
-            "kill": self._ask_kill,
-            "leave": self._ask_leave,
-            "detach": self._ask_detach,
-        }
-        try:
-            if command.verb in QUESTIONS:
-                from memtui_profiler.run_questions import RunQuestions
-
-                RunQuestions(self).answer(command)
-                return
-            if command.verb not in verbs:
-                raise UserError(
-                    f"no verb {command.verb[:40]}", "this recorder does not know it", "update both sides of memtui"
-                )
-            verbs[command.verb](command)
-        except UserError as error:
-            self.event(EventKind.REFUSED, str(error), verb=command.verb[:40], **error.fields())
-            command.fail(error)
-
-    def _watch(self, command: Command) -> None:
-        command.client.watching = True
-        self.rows.interval_s = COMMIT_WATCHED_S
-        self._was_watched = True
-        command.succeed(pid=self.run.process.pid if self.run else None)
-
-    def _ask_relaunch(self, command: Command) -> None:
-        self._refuse_attached("relaunch")
-        mode, rate = command.args.get("mode"), command.args.get("release_rate")
-        try:
-            release_rate = None if rate is None else float(rate)
-        except (TypeError, ValueError, OverflowError):
-            mode = None
-        if not isinstance(mode, str):
-            raise UserError("cannot relaunch", "the command is malformed", "update both sides of memtui")
-        # Planned before the old run is touched: what cannot start must not cost what runs.
-        plan = self.plan(mode, release_rate)
-        if self._relaunch is not None:
-            self._relaunch[0].fail(UserError("relaunch replaced", "another was asked for meanwhile", "nothing to do"))
+    def relaunch(self, command: Command, plan: LaunchPlan) -> None:
+        """Start the next run as soon as this one has ended; ``command`` is answered then."""
+        self.drop_relaunch(UserError("relaunch replaced", "another was asked for meanwhile", "nothing to do"))
         self._relaunch = (command, plan)
         if self.run is None:
             self._start_relaunched()
         else:
-            self._begin_stop()
+            self.begin_stop()
 
-    def _refuse_attached(self, verb: str) -> None:
-        if self.request.attach_pid is not None:
-            raise UserError(
-                f"cannot {verb} it", "memtui did not start this process", "end it as whoever started it does"
-            )
-
-    def _ask_stop(self, command: Command) -> None:
-        self._refuse_attached("stop")
-        if self.run is None:
-            raise UserError("cannot stop", "the target has ended", "r launches it again")
+    def drop_relaunch(self, error: UserError) -> None:
+        """No run follows this one any more; ``error`` tells whoever waits for it."""
         if self._relaunch is not None:
-            self._relaunch[0].fail(UserError("relaunch dropped", "a stop was asked for meanwhile", "r relaunches"))
+            self._relaunch[0].fail(error)
             self._relaunch = None
-        self._begin_stop()
-        command.succeed(pid=self.run.process.pid)
 
-    def _ask_kill(self, command: Command) -> None:
-        self._refuse_attached("kill")
-        if self.run is None or self._ladder is None:
-            raise UserError("cannot kill", "the target has ended", "r launches it again")
-        self._ladder.kill()
-        command.succeed(pid=self.run.process.pid)
+    def kill(self) -> None:
+        if self._ladder is not None:
+            self._ladder.kill()
 
-    def _ask_leave(self, command: Command) -> None:
-        command.client.leaving = True
-        command.succeed()
+    def watched(self) -> None:
+        """A viewer is here: what is recorded is wanted at once."""
+        self.rows.interval_s = COMMIT_WATCHED_S
+        self._was_watched = True
 
-    def _ask_detach(self, command: Command) -> None:
-        """One of several viewers only leaves: the others go on."""
-        command.client.leaving = True
-        run = self.run
-        if run is not None and not run.attached:
-            raise UserError("cannot let go of it", "memtui started this process", "leave it running, or stop it")
-        others = self.control.watchers - command.client.watching
-        if run is not None and not others:
-            self._let_go(run)
-        command.succeed(let_go=not others)
-
-    def _let_go(self, run: ActiveRun) -> None:
+    def let_go(self, run: ActiveRun) -> None:
         """Leave an attached process as it was found; what was recorded of it stays."""
         self.selector.unregister(run.process.pidfd)
         self._part()
@@ -278,7 +216,8 @@ class Recorder:
         self._settling[run.number] = run
         self._quiet_since_s = self._next_slow_s = self.now_s()
 
-    def _begin_stop(self) -> None:
+    def begin_stop(self) -> None:
+        """Climb the ladder that ends the target."""
         if self._ladder is not None and self.run is not None:
             self._ladder.begin()
 
@@ -413,9 +352,9 @@ class Recorder:
                 self._ladder.climb()
             elif self.request.for_s is not None and now_s - run.started_s >= self.request.for_s:
                 if run.attached:
-                    self._let_go(run)
+                    self.let_go(run)
                 else:
-                    self._begin_stop()
+                    self.begin_stop()
             for dump in run.new_snapshots():
                 self.intake.start(run.snapshot_request(dump), run.number, "live")
                 self.event(EventKind.SNAPSHOT, f"heap snapshot {dump.name}", started=False)
