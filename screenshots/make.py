@@ -25,6 +25,7 @@ from memtui.leaks.pane import LeakPane  # noqa: E402
 from memtui.widgets.tab_bar import TabBar  # noqa: E402
 from memtui_profiler.session.writer import DATABASE  # noqa: E402
 from tests.fixtures.screens import Notebook, eventually, viewer  # noqa: E402
+from tests.fixtures.several_reports import many_snapshots  # noqa: E402
 from tests.fixtures.sessions import storyboard  # noqa: E402
 
 
@@ -33,6 +34,7 @@ class Picture:
     """``keys`` are pressed once everything is on the screen. ``live``: over a session that is still recorded.
 
     ``demo``: over the recording of the bundled server that the wheel carries. ``report``: over this file of another tool's.
+    ``snapshots``: over a session with a hundred of them.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Picture:
     light: bool = False
     demo: bool = False
     report: str = ""
+    snapshots: bool = False
 
 
 PICTURES = (
@@ -53,6 +56,7 @@ PICTURES = (
     Picture("callers", keys=("0", "1", "v", "enter"), live=False, demo=True),
     Picture("icicle", keys=("0", "1", "v", "v", "v"), live=False, demo=True),
     Picture("errors", keys=("k", "enter"), live=False, report="memcheck-faults.xml"),
+    Picture("timeline", keys=("0", "1", "d", "j", "j", "space", "j", "j"), live=False, snapshots=True),
     Picture("relaunch", keys=("0", "minus", "minus", "m", "3", "enter")),
     Picture("check-picker", keys=("0", "m", "d")),
     Picture("why", keys=("0", "w")),
@@ -101,6 +105,8 @@ def main() -> int:
         shutil.copyfile(RECORDING, demo / DATABASE)
         for picture in PICTURES:
             folder = demo if picture.demo else live if picture.live else finished
+            if picture.snapshots:
+                folder = many_snapshots(Path("snapshots"))
             if picture.report:
                 folder = Path(picture.report).with_suffix("")
                 folder.mkdir()
