@@ -281,9 +281,9 @@ class ActiveRun:
             return []
         return self.snapshots.finished(self.checker.outputs(self.folder))
 
-    def asked_snapshot(self, name: str) -> Path | None:
-        """The snapshot of this name, unless new_snapshots() has given it already."""
-        return None if self.checker is None else self.snapshots.take(self.checker.outputs(self.folder), name)
+    def asked_snapshot(self, name: str) -> list[Path]:
+        """The snapshot of this name, behind older ones that new_snapshots() has not given yet; empty: it has given this one."""
+        return [] if self.checker is None else self.snapshots.take(self.checker.outputs(self.folder), name)
 
     def _untold(self, dump: Path) -> Path:
         """What a sanitizer's log has beyond its live checks, which are reports already, in a file of its own."""

@@ -356,8 +356,7 @@ class Recorder:
                 else:
                     self.begin_stop()
             for dump in run.new_snapshots():
-                self.intake.start(run.snapshot_request(dump), run.number, "live")
-                self.event(EventKind.SNAPSHOT, f"heap snapshot {dump.name}", started=False)
+                self.take_snapshot(run, dump)
         self.intake.expire()
         self.orphans.reap(excluding=self.intake.pids | ({run.process.pid} if run else set()))
         for number in [n for n in self._settling if not self.intake.busy_with(n)]:
@@ -366,6 +365,12 @@ class Recorder:
             self.rows.checkpoint()
             self.rows.hurry()
         self._tell_failure()
+
+    def take_snapshot(self, run: ActiveRun, dump: Path, *, told: bool = False) -> None:
+        """Have a report made of it. ``told``: who asked for it says so; of others there is an event, for the mark on the graph."""
+        self.intake.start(run.snapshot_request(dump), run.number, "live")
+        if not told:
+            self.event(EventKind.SNAPSHOT, f"heap snapshot {dump.name}", started=False)
 
     def _tell_failure(self) -> None:
         failure = self.rows.failure

@@ -80,14 +80,13 @@ class RunQuestions:
         def came(snapshot: Snapshot) -> None:
             if snapshot.dump is None:
                 return
-            dump: Path | None = snapshot.dump
-            if (
-                run.plan.mode == PROFILE
-            ):  # as it lies where the profiler wrote it, beside those that it writes by itself
+            dumps = [snapshot.dump]
+            if run.plan.mode == PROFILE:
+                # As they lie where the profiler wrote them, and in their order.
                 snapshot.dump.unlink(missing_ok=True)
-                dump = run.asked_snapshot(snapshot.written_as)
-            if dump is not None:
-                self._recorder.intake.start(run.snapshot_request(dump), run.number, "live")
+                dumps = run.asked_snapshot(snapshot.written_as)
+            for dump in dumps:
+                self._recorder.take_snapshot(run, dump, told=dump is dumps[-1])
 
         inquiries.snapshot(self._reply(command), came)
 

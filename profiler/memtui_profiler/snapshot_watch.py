@@ -31,13 +31,19 @@ class SnapshotWatch:
             self._sizes[output.path] = size
         return found
 
-    def take(self, outputs: Iterable[Output], name: str) -> Path | None:
-        """The one that was asked for, which is whole as soon as the answer is there; None: it was given out already."""
-        path = next((output.path for output in self.left(outputs) if output.path.name == name), None)
-        if path is not None:
-            self._done.add(path)
-            self.taken += 1
-        return path
+    def take(self, outputs: Iterable[Output], name: str) -> list[Path]:
+        """The one that was asked for, behind those before it that were not given out yet: all are whole, as that is.
+
+        Empty: it was given out already.
+        """
+        left = self.left(outputs)
+        number = next((n for n, output in enumerate(left) if output.path.name == name), None)
+        if number is None:
+            return []
+        taken = [output.path for output in left[:number] if output.pid == left[number].pid] + [left[number].path]
+        self._done.update(taken)
+        self.taken += len(taken)
+        return taken
 
     def left(self, outputs: Iterable[Output]) -> list[Output]:
         """Those that finished() has not given out."""

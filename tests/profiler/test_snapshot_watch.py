@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from memtui_profiler.checkers.base import Output
+from memtui_profiler.checkers.heapprofile import outputs
+from memtui_profiler.snapshot_watch import SnapshotWatch
+
+
+def write(folder: Path, *names: str) -> list[Output]:
+    for name in names:
+        (folder / name).write_text("heap profile:")
+    return outputs(folder)
+
+
+def test_what_the_profiler_writes_is_given_once_it_has_stopped_growing(tmp_path: Path) -> None:
+    watch = SnapshotWatch()
+    there = write(tmp_path, "heap.0001.heap")
+    assert watch.finished(there) == []
+    there[0].path.write_text("heap profile: more")
+    assert watch.finished(there) == []
+    assert watch.finished(there) == [there[0].path]
+    assert watch.finished(there) == [] and watch.left(there) == [] and watch.taken == 1
+
+
+def test_one_that_was_asked_for_comes_at_once_behind_those_before_it(tmp_path: Path) -> None:
+    watch = SnapshotWatch()
+    there = write(tmp_path, "heap.0001.heap", "heap_77.0001.heap", "heap.0002.heap", "heap.0003.heap")
+    asked = watch.take(there, "heap.0002.heap")
+    assert [path.name for path in asked] == ["heap.0001.heap", "heap.0002.heap"]
+    assert watch.take(there, "heap.0002.heap") == [], "given out already"
+    assert watch.take(there, "heap.0009.heap") == []
+    assert {output.path.name for output in watch.left(there)} == {"heap_77.0001.heap", "heap.0003.heap"}
