@@ -23,10 +23,10 @@ from memtui.commands.demo import RECORDING  # noqa: E402
 from memtui.commands.report_session import write_report_session  # noqa: E402
 from memtui.leaks.pane import LeakPane  # noqa: E402
 from memtui.widgets.tab_bar import TabBar  # noqa: E402
-from memtui_profiler.session.writer import DATABASE  # noqa: E402
+from memtui_profiler.session.writer import DATABASE, SessionWriter  # noqa: E402
 from tests.fixtures.screens import Notebook, eventually, viewer  # noqa: E402
+from tests.fixtures.sessions import other_checkers, storyboard  # noqa: E402
 from tests.fixtures.several_reports import many_snapshots  # noqa: E402
-from tests.fixtures.sessions import storyboard  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,15 @@ PICTURES = (
     Picture("heap", keys=("0", "2"), live=False, demo=True),
     Picture("compare", keys=("0", "1", "d", "enter"), live=False, demo=True),
     Picture("callers", keys=("0", "1", "v", "enter"), live=False, demo=True),
+    Picture("callees", keys=("0", "1", "v", "v", "asterisk"), live=False, demo=True),
+    Picture("groups", keys=("0", "1", "b"), live=False, demo=True),
     Picture("icicle", keys=("0", "1", "v", "v", "v"), live=False, demo=True),
     Picture("errors", keys=("k", "enter"), live=False, report="memcheck-faults.xml"),
     Picture("timeline", keys=("0", "1", "d", "j", "j", "space", "j", "j"), live=False, snapshots=True),
     Picture("relaunch", keys=("0", "minus", "minus", "m", "3", "enter")),
     Picture("check-picker", keys=("0", "m", "d")),
+    Picture("memcheck", keys=("0", "m", "8")),
+    Picture("profile", keys=("0", "m", "0")),
     Picture("why", keys=("0", "w")),
     Picture("runs", keys=("5",), live=False),
     Picture("small", size=(80, 24), keys=("0",)),
@@ -100,6 +104,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         live, finished = storyboard(Path("live")), storyboard(Path("finished"), finished=True)
+        writer = SessionWriter(live)
+        writer.add_all(other_checkers(2))
+        writer.close()
         demo = Path("demo")
         demo.mkdir()
         shutil.copyfile(RECORDING, demo / DATABASE)

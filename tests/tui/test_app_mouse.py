@@ -184,3 +184,12 @@ async def test_modes_are_clicked_twice_to_be_chosen_and_beside_the_box_closes_it
         await pilot.press("m")
         await pilot.click(offset=Offset(1, 1))
         assert len(app.screen_stack) == 1
+
+
+async def test_a_mode_in_the_second_column_is_clicked(recorded: Path) -> None:
+    app: MemtuiApp = viewer(recorded, Notebook())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("m")
+        await pilot.click("#modes", offset=Offset(24 + 8, 2))
+        picker = app.screen
+        assert isinstance(picker, CheckPicker) and picker.mode.name == "memcheck"

@@ -28,7 +28,10 @@ from memtui_profiler.session.rows import CapabilityRow
 MODES = all_modes()
 DIGITS = "1234567890"
 
-WIDTHS = [(0, "-narrow"), (100, "-wide")]
+WIDE_FROM = 100
+WIDTHS = [(0, "-narrow"), (WIDE_FROM, "-wide")]
+# Cells of a mode in the list, where they stand in two columns.
+ENTRY_WIDTH = 24
 
 
 class CheckPicker(Dialog[str]):
@@ -41,9 +44,9 @@ class CheckPicker(Dialog[str]):
     CheckPicker #explained { width: 1fr; height: auto; min-height: 8; max-height: 18; scrollbar-size-vertical: 1; }
     CheckPicker #environment { margin: 1 0 0 0; color: $muted; }
     CheckPicker.-narrow > #box { width: 100%; padding: 0 2; max-height: 100%; }
-    CheckPicker.-narrow #modes { height: 10; }
+    CheckPicker.-narrow #modes { width: 1fr; height: 5; }
     CheckPicker.-narrow #columns { layout: vertical; }
-    CheckPicker.-narrow #explained { width: 1fr; min-height: 3; height: auto; max-height: 6; margin: 1 0 0 0; }
+    CheckPicker.-narrow #explained { width: 1fr; min-height: 3; height: auto; max-height: 11; margin: 1 0 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j,tab", "move(1)", "down", show=False),
@@ -90,8 +93,16 @@ class CheckPicker(Dialog[str]):
         self._text.show(self._explanation())
         self._environment.show(self._environment_line())
 
+    def on_resize(self) -> None:
+        self._modes.show(self._list())
+
+    @property
+    def _rows(self) -> int:
+        """Of the list: in a narrow terminal it stands in two columns, so that there is room to explain."""
+        return len(MODES) if self.app.size.width >= WIDE_FROM else -(-len(MODES) // 2)
+
     def _list(self) -> Content:
-        lines = []
+        entries = []
         for index, mode in enumerate(MODES):
             lit, blocked = index == self._lit, self._blocked(mode) is not None
             mark = self.glyphs.cursor if lit else " "
@@ -103,11 +114,12 @@ class CheckPicker(Dialog[str]):
                 state = (f"{self.glyphs.running} ", "$primary")
             elif mode.name == self._pending.mode:
                 state = (f"{self.glyphs.thumb_pending} ", "$warn")
-            name = f"{mode.name:<12}"
-            lines.append(
+            name = f"{mode.name:<{ENTRY_WIDTH - 7}}"
+            entries.append(
                 Content.assemble((f"{mark} ", "$primary"), (f"{DIGITS[index]}  ", "bold $key"), state, (name, style))
             )
-        return Content("\n").join(lines)
+        rows = self._rows
+        return Content("\n").join(Content("").join(entries[row::rows]) for row in range(rows))
 
     def _explanation(self) -> Content:
         mode = self.mode
@@ -216,8 +228,9 @@ class CheckPicker(Dialog[str]):
             self.action_light(next((index for index in found if index > self._lit), found[0]))
 
     def on_click(self, event: events.Click) -> None:
-        if event.widget is self._modes and event.y < len(MODES):
-            if event.y == self._lit:
+        index = event.y + self._rows * (event.x // ENTRY_WIDTH)
+        if event.widget is self._modes and event.y < self._rows and index < len(MODES):
+            if index == self._lit:
                 self.action_choose()
             else:
-                self.action_light(event.y)
+                self.action_light(index)
