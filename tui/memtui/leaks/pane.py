@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal
+from textual.containers import Horizontal
 from textual.message import Message
 from textual.widget import Widget
 from textual.worker import Worker, WorkerState
@@ -31,10 +31,8 @@ from memtui.leaks.views import Answer, View, Wish
 from memtui.leaks.work import rows_work, search_work, table_work
 from memtui_parsers.values import LeakRecord
 
-SPLIT_FROM = 100
 
-
-class LeakPane(PaneKeys, Container):
+class LeakPane(PaneKeys):
     """Shows a LeakPaneState. What a view needs is worked out in a worker thread; a newer wish ends the older one's work."""
 
     DEFAULT_CSS = """
@@ -107,11 +105,6 @@ class LeakPane(PaneKeys, Container):
     def arrangement(self) -> Arrangement | None:
         """What the list shows now, or what the trees are made of."""
         return self._arrangement
-
-    @property
-    def view(self) -> View:
-        """The one that is on the screen."""
-        return View.LIST if self._answer is None else self._answer.wish.view
 
     @property
     def busy(self) -> bool:
@@ -287,27 +280,6 @@ class LeakPane(PaneKeys, Container):
     def on_resize(self, event: events.Resize) -> None:
         self.mark(low=event.size.height < 6)
         self.show_detail()
-
-    def mark(self, **marks: bool) -> None:
-        """Note what is ``opened`` (a stack), ``finding``, ``empty`` or ``low``, and bring up the parts that this calls for.
-
-        Parts come and go one by one: a class would have Textual style all of the pane anew.
-        """
-        front = self.front
-        self.update_classes({f"-{name}": on for name, on in marks.items()}, update=False)
-        self.update_classes({"-split": self.size.width >= SPLIT_FROM})
-        split = self.beside
-        opened, empty = self.has_class("-opened"), self.has_class("-empty")
-        for part in self.query(".leak-view"):
-            part.display = part is front and (split or not opened)
-        self.query_one(StackView).display = split or opened
-        summary_lines = self.query_one(SummaryLines)
-        summary_lines.display = not empty and (split or not opened)
-        summary_lines.styles.height = 1 if split or self.has_class("-low") else 2
-        self.query_one(FindBar).display = not empty and self.has_class("-finding")
-        self.query_one("#leak-body").display = not empty
-        self.query_one(EmptyView).display = empty
-        self.query_one(LeakList).beside_stack = split
 
     def moved(self) -> None:
         """The user's cursor is on something else."""
