@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from dataclasses import replace
 
 import pytest
 
 from memtui.leaks.model import build_table
 from memtui.leaks.state import LeakPaneState
 from memtui_parsers.values import LeakReport
+from tests.fixtures.large_session import some_time_before
 from tests.fixtures.leak_app import LeakApp
 from tests.fixtures.leak_reports import large_report
 
 RECORDS = 200_000
 # The promise is 50 ms; sharing two cores with other tests and Textual's own layout of a line that appears double it.
-# Some 15 to 115 ms on an idle machine; work that is done in the key's own time would take seconds.
+# bench_leak_keys.py has each key's figures, some 5 to 70 ms; work that is done in the key's own time would take seconds.
 KEY_CPU_S = 0.4
 BUILD_CPU_S = 10.0
 
@@ -36,13 +35,7 @@ def test_a_table_is_built_in_bounded_time(report: LeakReport) -> None:
 
 @pytest.fixture(scope="module")
 def before(report: LeakReport) -> LeakReport:
-    """What leaked some time ago: less of most, some things that are gone, not yet the newest."""
-    chance = random.Random(2)
-    kept = (leak for leak in report.leaks if chance.random() > 0.02)
-    leaks = [replace(leak, size_bytes=max(8, leak.size_bytes - chance.choice((0, 0, 16, 4096)))) for leak in kept]
-    leaks += [replace(leak, leak_id=f"gone{n}", stack=leak.stack[1:]) for n, leak in enumerate(report.leaks[:4000])]
-    total = sum(leak.size_bytes for leak in leaks)
-    return replace(report, leaks=tuple(leaks), total_bytes=total, total_objects=sum(leak.objects for leak in leaks))
+    return some_time_before(report)
 
 
 def test_a_comparison_is_built_in_bounded_time(report: LeakReport, before: LeakReport) -> None:
