@@ -61,7 +61,8 @@ class ReportDifference:
     def joined(self) -> LeakReport:
         """The newer report with what is gone behind its leaks, 0 bytes in 0 objects: ``deltas[i]`` is of ``leaks[i]``."""
         gone = (replace(delta.record, size_bytes=0, objects=0) for delta in self.deltas[len(self.new.leaks) :])
-        return replace(self.new, leaks=(*self.new.leaks, *gone))
+        frames = (*self.new.frames, *self.old.frames) if self.new.frames and self.old.frames else ()
+        return replace(self.new, leaks=(*self.new.leaks, *gone), frames=frames)
 
 
 def difference(old: LeakReport, new: LeakReport) -> ReportDifference:

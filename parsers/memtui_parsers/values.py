@@ -164,7 +164,8 @@ class RunFacts:
 class LeakReport:
     """One checker's answer. ``started`` is ISO 8601 in UTC; totals are the checker's, before anything is filtered.
 
-    ``errors`` are what else it found, in the order it did; they have no part in the totals.
+    ``errors`` are what else it found, in the order it did; they have no part in the totals. ``frames``: all that the stacks
+    are made of, each once, where that is known: 200,000 stacks have four million steps to look through for them.
     """
 
     checker: str
@@ -179,3 +180,4 @@ class LeakReport:
     notes: tuple[str, ...] = ()
     leaks: tuple[LeakRecord, ...] = ()
     errors: tuple[CheckerError, ...] = ()
+    frames: tuple[Frame, ...] = field(default=(), repr=False, compare=False)

@@ -58,7 +58,13 @@ def test_hostile_names_stay_mangled_and_spare_the_rest() -> None:
 def test_the_same_answers_with_and_without_cxxfilt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     library = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6"
     listed = subprocess.run(["nm", "-D", library], check=True, capture_output=True, text=True).stdout
-    names = {line.split()[-1] for line in listed.splitlines()} | {"_Z4openv.isra.0", "_Z1f\u00e9", "_Zbroken", "@", "_Z1fSs"}
+    names = {line.split()[-1] for line in listed.splitlines()} | {
+        "_Z4openv.isra.0",
+        "_Z1f\u00e9",
+        "_Zbroken",
+        "@",
+        "_Z1fSs",
+    }
     assert len(names) > 3000
     with_cxxfilt = demangled(names)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -82,6 +82,7 @@ def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
             )
         ),
         errors=tuple(_errors(reader, report_id, frames)),
+        frames=tuple(flat),
     )
 
 

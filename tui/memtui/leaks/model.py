@@ -176,23 +176,22 @@ def build_table(
     compared = None if against is None else difference(against, report)
     if compared is not None:
         report = compared.joined()
-    frames: dict[int, Frame] = {}
-    library: set[int] = set()
+    frames = _frames(report, cancelled)
+    library = {identity for identity, frame in frames.items() if is_library_frame(frame)}
+    stacks = [record.stack for record in report.leaks]
     names: list[Name] = []
     known: dict[tuple[int, ...], Name] = {}
-    for start in range(0, len(report.leaks), BATCH):
+    for start in range(0, len(stacks), BATCH):
         if cancelled():
             raise Cancelled
-        batch = [record.stack for record in report.leaks[start : start + BATCH]]
-        steps = list(chain.from_iterable(batch))
-        seen = dict(zip(map(id, steps), steps, strict=True))
-        fresh = {identity: frame for identity, frame in seen.items() if identity not in frames}
-        frames.update(fresh)
-        library.update(identity for identity, frame in fresh.items() if is_library_frame(frame))
-        for stack in batch:
-            program = program_index(stack, (id(frame) in library for frame in stack))
-            # Records that reach the program by the same frames are called the same: most of a large report's.
-            key = () if program is None else (program, *map(id, stack[max(program - 1, 0) : program + 1]))
+        for stack in stacks[start : start + BATCH]:
+            if stack and id(stack[0]) not in library:
+                program: int | None = 0
+                key: tuple[int, ...] = (id(stack[0]),)
+            else:
+                program = program_index(stack, (id(frame) in library for frame in stack))
+                # Records that reach the program by the same frames are called the same: most of a large report's.
+                key = () if program is None else (program, *map(id, stack[max(program - 1, 0) : program + 1]))
             name = known.get(key)
             if name is None:
                 name = known[key] = _name(stack, program)
@@ -218,8 +217,21 @@ def build_table(
         sizes=sizes,
         objects=[record.objects for record in report.leaks],
         deltas=[] if compared is None else [delta.delta_bytes for delta in compared.deltas],
-        stacks=[record.stack for record in report.leaks],
+        stacks=stacks,
     )
+
+
+def _frames(report: LeakReport, cancelled: Callable[[], bool]) -> dict[int, Frame]:
+    """Every distinct frame by its id()."""
+    if report.frames:
+        return dict(zip(map(id, report.frames), report.frames, strict=True))
+    frames: dict[int, Frame] = {}
+    for start in range(0, len(report.leaks), BATCH):
+        if cancelled():
+            raise Cancelled
+        steps = list(chain.from_iterable(record.stack for record in report.leaks[start : start + BATCH]))
+        frames.update(zip(map(id, steps), steps, strict=True))
+    return frames
 
 
 def _reachable_apart(report: LeakReport, sizes: list[int]) -> list[int]:
