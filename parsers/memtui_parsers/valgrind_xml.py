@@ -201,7 +201,7 @@ class ValgrindXmlParser:
                 _address(_text(fields, "ip")) + 1,
                 module=_text(fields, "obj"),
                 function=_text(fields, "fn"),
-                file=posixpath.join(folder, file) if file and folder else file,
+                file=posixpath.normpath(posixpath.join(folder, file)) if file and folder else file,
                 line=_number(fields, "line"),
             )
             if number != BEYOND:
