@@ -56,7 +56,8 @@ def leak_ids(records: Sequence[tuple[Frame, ...]]) -> list[str]:
     """One id per stack (leaf first), in the records' order.
 
     Stacks that differ only where an id does not look get ``-2``, ``-3`` in the order of their addresses in the file,
-    not of their sizes, so that the suffixes too stay from run to run. The same stack twice has the same id.
+    not of their sizes, so that the suffixes too stay from run to run: the program's own addresses first, as checkers do not
+    all see the same of the runtime. The same stack twice has the same id.
     """
     # Frames are shared between the stacks of a report: each is looked at once, by identity.
     numbers: dict[int, int] = {}
@@ -80,14 +81,16 @@ def numbered_leak_ids(stacks: Sequence[Sequence[int]], frames: Sequence[Frame]) 
     if not repeated:
         return bases
     at = _positions(frames).__getitem__
-    places: dict[str, list[tuple[tuple[int, ...], int]]] = {}
+    places: dict[str, list[tuple[tuple[int, ...], tuple[int, ...], int]]] = {}
     for index, base in enumerate(bases):
         if base in repeated:
-            places.setdefault(base, []).append((tuple(map(at, stacks[index])), index))
+            stack = stacks[index]
+            own = tuple([at(n) for n in stack if tokens[n]])
+            places.setdefault(base, []).append((own, tuple(map(at, stack)), index))
     for base, found in places.items():
         found.sort()
         rank, before = -1, None
-        for place, index in found:
+        for *place, index in found:
             if place != before:
                 rank, before = rank + 1, place
             bases[index] = _suffixed(base, rank)
@@ -137,7 +140,8 @@ def _positions(frames: Sequence[Frame]) -> list[int]:
     """Of each frame a number in the order of where frames lie: stacks of these are compared sooner than stacks of places."""
     places = [
         (
-            frame.module.path if frame.module else "",
+            # The same library is at /lib for one checker and at /usr/lib for another.
+            _base_name(frame.module.path) if frame.module else "",
             frame.address if frame.offset is None else frame.offset,
             frame.line or 0,
             frame.inlined,

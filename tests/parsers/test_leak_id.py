@@ -76,6 +76,16 @@ def test_without_a_name_the_build_and_the_place_in_it_stand_in() -> None:
     assert leak_ids([(nameless,)]) != leak_ids([(replace(nameless, offset=0x1235),)])
 
 
+def test_leaks_alike_are_numbered_alike_wherever_the_libraries_are() -> None:
+    """gperftools names /usr/lib, LeakSanitizer /lib, and valgrind leaves frames of it out: before and behind /srv/prog."""
+    for folder in ("/lib", "/usr/lib", None):
+        inner = [] if folder is None else [frame("_M_construct", 0x99, Module(f"{folder}/libstdc++.so.6"))]
+        ids = leak_ids(
+            [(*inner, frame("make_name", 0x20), frame("main", 0x50)), (frame("make_name", 0x10), frame("main", 0x50))]
+        )
+        assert ids == [f"{ids[1]}-2", ids[1]]
+
+
 def test_leaks_alike_but_for_the_line_are_numbered_by_place_not_by_size() -> None:
     later = (replace(STACK[0], offset=0x1250, line=9), *STACK[1:])
     first, second = leak_ids([STACK, later])
