@@ -11,10 +11,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from memtui.keymap import Place
 from memtui.leaks import state as states
 from memtui.leaks.detail import StackView
 from memtui.leaks.list import LeakList
 from memtui.leaks.model import Grouping, Order
+from memtui.leaks.pane import LeakPane
 from memtui.leaks.state import LeakPaneState
 from memtui_parsers.values import LeakReport, ReportStatus
 from tests.fixtures.leak_app import LeakApp
@@ -449,3 +451,7 @@ async def test_symbols_are_never_markup() -> None:
         assert "x[y].cpp:88" in said(app, "#leak-summary")
         await press(app, pilot, "enter")
         assert "[bold]foo[/bold][abi:cxx11]" in "\n".join(lines(stack(app)))
+
+
+def test_the_footer_may_ask_a_pane_that_is_not_up() -> None:
+    assert LeakPane(id="leaks").place is Place.LIST

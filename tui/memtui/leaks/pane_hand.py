@@ -69,9 +69,11 @@ class PaneHand(Container):
     @property
     def place(self) -> Place:
         """What has the keys, or would have them."""
+        stack = next(iter(self.query(StackView)), None)
+        if stack is None:
+            return Place.LIST  # the footer is drawn before the pane is up, and while it goes
         if self.typing:
             return Place.TYPING
-        stack = self.query_one(StackView)
         if self.has_class("-opened") or stack.has_focus:
             return Place.FOLDED if stack.folds else Place.STACK
         if self.view is View.LIST:
