@@ -100,12 +100,16 @@ def _conclude_by_files(ended: Ended) -> Conclusion:
     if ended.mode == MEMCHECK and not ended.follow_children:
         if ended.script:
             notes = (_ONLY_THE_SCRIPT,)
-        from memtui_profiler.checkers.memcheck import ends_whole
+        from memtui_profiler.checkers.memcheck import ends_whole, has_errors
 
         if ended.status.exit_code is not None and own and not any(ends_whole(output.path) for output in own):
-            return Conclusion((), _EXECUTED_ANOTHER)
+            why = _VALGRIND_GAVE_UP if any(words in ended.stderr for words in _LAST_WORDS) else _EXECUTED_ANOTHER
+            if not any(has_errors(output.path) for output in own):
+                return Conclusion((), why)
+            notes = (*notes, why)
     if others and not ended.follow_children:
-        notes = (f"child processes left reports of their own, {len(others)} in all: --follow-children shows them",)
+        children = f"child processes left reports of their own, {len(others)} in all: --follow-children shows them"
+        notes = (*notes, children)
         others = []
     sources = tuple(Source(output.pid or ended.pid, output.path) for output in (*own, *others))
     return Conclusion(sources, "" if own or ended.reported else _why_no_file(ended), notes)
@@ -118,6 +122,9 @@ _EXECUTED_ANOTHER = (
     "the program executed another one in its place (exec), which ran unchecked: --follow-children checks that one, or name"
     " it yourself"
 )
+# How valgrind ends where memory has run out, and where it is at fault itself (measured on 3.19).
+_LAST_WORDS = (b"Valgrind cannot continue", b"valgrind: the 'impossible' happened")
+_VALGRIND_GAVE_UP = "valgrind itself gave up before its leak check; what it said is in Output (3)"
 
 
 def _why_no_file(ended: Ended) -> str:

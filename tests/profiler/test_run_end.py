@@ -89,6 +89,21 @@ def test_valgrinds_report_of_a_program_that_executed_another_says_nothing(tmp_pa
     assert conclude(memcheck(tmp_path, WHOLE)).sources == (Source(10, tmp_path / "memcheck.10.xml"),)
 
 
+def test_what_valgrind_had_found_before_another_was_executed_stays(tmp_path: Path) -> None:
+    conclusion = conclude(memcheck(tmp_path, "<valgrindoutput>\n<status>\n<error>\n</error>\n"))
+    assert conclusion.sources == (Source(10, tmp_path / "memcheck.10.xml"),)
+    assert conclusion.no_report == "" and "executed another" in conclusion.notes[0]
+
+
+@pytest.mark.parametrize(
+    "words", [b"==10== Valgrind cannot continue.  Sorry.\n", b"valgrind: the 'impossible' happened:\n"]
+)
+def test_a_valgrind_that_gives_up_is_not_taken_for_another_program(tmp_path: Path, words: bytes) -> None:
+    ended = replace(memcheck(tmp_path, "<valgrindoutput>\n"), status=ExitStatus(exit_code=1), stderr=words)
+    conclusion = conclude(ended)
+    assert "valgrind itself gave up" in conclusion.no_report and "exec" not in conclusion.no_report
+
+
 def test_of_a_script_memcheck_sees_the_interpreter_alone(tmp_path: Path) -> None:
     (note,) = conclude(memcheck(tmp_path, WHOLE, script=True)).notes
     assert "--follow-children" in note

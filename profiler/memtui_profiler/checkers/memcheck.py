@@ -35,6 +35,8 @@ SEES_NOTHING = Obstacle(
 INSTALL = "apt-get install valgrind (Fedora: dnf install valgrind)"
 
 _END, _TAIL_BYTES = b"</valgrindoutput>", 256
+# Errors are written as they happen, behind the little that valgrind says of the program.
+_ERROR, _HEAD_BYTES = b"<error>", 1 << 20
 _OUTPUT = re.compile(r"memcheck\.(?P<pid>\d{1,9})\.xml")
 
 
@@ -91,6 +93,15 @@ def ends_whole(report: Path) -> bool:
         with report.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return _END in stream.read(_TAIL_BYTES)
+    except OSError:
+        return False
+
+
+def has_errors(report: Path) -> bool:
+    """Whether it found any before its leak check, of which there is nothing in a report that is cut."""
+    try:
+        with report.open("rb") as stream:
+            return _ERROR in stream.read(_HEAD_BYTES)
     except OSError:
         return False
 
