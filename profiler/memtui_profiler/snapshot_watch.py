@@ -34,13 +34,14 @@ class SnapshotWatch:
     def take(self, outputs: Iterable[Output], name: str) -> list[Path]:
         """The one that was asked for, behind those before it that were not given out yet: all are whole, as that is.
 
-        Empty: it was given out already.
+        Empty: it was given out already. Beyond MOST it comes alone.
         """
         left = self.left(outputs)
         number = next((n for n, output in enumerate(left) if output.path.name == name), None)
         if number is None:
             return []
-        taken = [output.path for output in left[:number] if output.pid == left[number].pid] + [left[number].path]
+        older = [output.path for output in left[:number] if output.pid == left[number].pid]
+        taken = [*older[: max(0, MOST - self.taken)], left[number].path]
         self._done.update(taken)
         self.taken += len(taken)
         return taken

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from memtui_profiler.checkers.base import Output
 from memtui_profiler.checkers.heapprofile import outputs
-from memtui_profiler.snapshot_watch import SnapshotWatch
+from memtui_profiler.snapshot_watch import MOST, SnapshotWatch
 
 
 def write(folder: Path, *names: str) -> list[Output]:
@@ -31,3 +31,11 @@ def test_one_that_was_asked_for_comes_at_once_behind_those_before_it(tmp_path: P
     assert watch.take(there, "heap.0002.heap") == [], "given out already"
     assert watch.take(there, "heap.0009.heap") == []
     assert {output.path.name for output in watch.left(there)} == {"heap_77.0001.heap", "heap.0003.heap"}
+
+
+def test_one_that_was_asked_for_does_not_bring_the_rest_of_a_program_that_dumps_without_end(tmp_path: Path) -> None:
+    watch = SnapshotWatch()
+    there = write(tmp_path, *(f"heap.{number:04}.heap" for number in range(1, MOST + 51)))
+    watch.finished(there)
+    assert len(watch.finished(there)) == MOST
+    assert [path.name for path in watch.take(there, there[-1].path.name)] == [there[-1].path.name]
