@@ -46,10 +46,18 @@ class ReportList(Rows):
         self.shown = shown
         self.identity: Identity = state.identity
         self.reports: Sequence[ReportView] = state.reports[::-1]
-        self.before = {view.id: report_before(state.reports, view) for view in state.reports}
+        # What stands behind a report is not looked through for the one before it: there may be thousands.
+        self.before = {view.id: report_before(state.reports[:n], view) for n, view in enumerate(state.reports)}
         self._most: dict[tuple[str, str], int] = {}
         for view in self.reports:
             self._most[_kind(view)] = max(view.total_bytes, self._most.get(_kind(view), 0))
+        # Asked for with each line that is drawn.
+        self._longest = Widths(
+            name=max((len(report_title(view, self.identity)) for view in self.reports), default=0),
+            words=max((len(self._words(view)) for view in self.reports), default=0),
+            bar=_BAR_MOST,
+            objects=max((len(count(view.total_objects, " ")) for view in self.reports), default=0),
+        )
 
     def follow(self, state: SessionState, shown: ReportsShown) -> bool:
         """Reports that have come meanwhile, above the one under the cursor; False when all is as it was."""
@@ -89,14 +97,12 @@ class ReportList(Rows):
 
     def _widths(self, width: int) -> Widths:
         """Names and words are whole as long as the figures have room; the bar takes what is left."""
-        name = max((len(report_title(view, self.identity)) for view in self.reports), default=0)
-        name = max(8, min(name, _NAME_MOST))
-        objects = max((len(count(view.total_objects, " ")) for view in self.reports), default=0)
-        objects = max(_OBJECTS, objects)
+        longest = self._longest
+        name = max(8, min(longest.name, _NAME_MOST))
+        objects = max(_OBJECTS, longest.objects)
         left = width - (4 + name + 2 + 3 + 2) - (2 + _BYTES + 2 + _CHANGE + 2 + objects + 1)
-        words = max((len(self._words(view)) for view in self.reports), default=0)
-        words = max(6, min(words, left))
-        bar = min(_BAR_MOST, left - words - 2)
+        words = max(6, min(longest.words, left))
+        bar = min(longest.bar, left - words - 2)
         if bar < _BAR_LEAST:
             return Widths(name, max(6, left), 0, objects)
         return Widths(name, max(6, left - bar - 2), bar, objects)
