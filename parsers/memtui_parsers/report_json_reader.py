@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar
@@ -30,6 +31,9 @@ MAX_STEPS = 20_000_000
 MAX_FRAMES = 500_000
 MAX_FRAME_CHARS = 64_000_000
 MAX_MEMBERS = 1000
+
+# JSON can spell halves of characters, which no encoding has; to_json() writes none.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T")
 _NO_REPORT = f"no {SCHEMA}"
@@ -192,7 +196,7 @@ def _maybe(read: Callable[[Any], T], value: object) -> T | None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ParseError("text expected", excerpt=repr(value))
-    return value
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
 
 
 def _integer(value: object) -> int:

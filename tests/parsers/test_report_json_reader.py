@@ -36,6 +36,15 @@ def test_leaks_and_errors_come_back() -> None:
     assert parse(b"\xef\xbb\xbf" + TEXT) == REPORT
 
 
+def test_halves_of_characters_are_replaced() -> None:
+    document = json.loads(TEXT)
+    frame = document["leaks"][0]["stack"][0]
+    frame.update(function="_Z\ud8003foov", module="/srv/\ud800", file="\udc80.c")
+    read = parse(json.dumps(document).encode()).leaks[0].stack[0]
+    assert (read.function, read.file) == ("_Z\ufffd3foov", "\ufffd.c")
+    assert read.module is not None and read.module.path == "/srv/\ufffd"
+
+
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=8))
 def test_how_reads_are_cut_does_not_matter(sizes: list[int]) -> None:
     assert parse_report_json(in_pieces(TEXT, sizes)) == REPORT
