@@ -280,8 +280,10 @@ def test_a_tab_bar_keeps_the_first_words_of_what_the_pane_says() -> None:
         short,
         short,
         "2 newer",
-        "2 newer",
+        "",
     ]
+    bar.show((Tab("leaks", "1", "Leaks", "5"),), "leaks", aside="only handle_rpc · callees · bytes▾")
+    assert [bar._fitting(room).strip() for room in (17, 16, 12)] == ["only handle_rpc", "only handle_r…", "only hand…"]
 
 
 async def test_an_ascii_picker_is_ascii(recorded: Path) -> None:

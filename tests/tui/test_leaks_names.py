@@ -57,6 +57,12 @@ def test_a_stack_of_library_frames_alone_is_named_by_the_first_outside_the_runti
     runtime = (frame("strdup", module=LIBC),)
     assert program_index(runtime, (True,)) == 0
     assert program_index((), ()) is None
+    # What an unwinder takes for frames above the end of the stack.
+    bare = Frame(address=0x2)
+    assert program_index((*runtime, bare), map(is_library_frame, (*runtime, bare))) == 0
+    assert program_index((bare,), map(is_library_frame, (bare,))) == 0
+    below_main = (bare, frame("main"))
+    assert program_index(below_main, map(is_library_frame, below_main)) == 1
     assert title((), None) == "(no stack)"
 
 

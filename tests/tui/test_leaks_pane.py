@@ -20,7 +20,7 @@ from memtui.leaks.pane import LeakPane
 from memtui.leaks.state import LeakPaneState
 from memtui_parsers.values import LeakReport, ReportStatus
 from tests.fixtures.leak_app import LeakApp
-from tests.fixtures.leak_reports import large_report, record, sample_report
+from tests.fixtures.leak_reports import frame, large_report, record, sample_report
 
 NARROW = (80, 14)
 WIDE = (120, 20)
@@ -105,6 +105,16 @@ async def test_120_columns_list_and_stack_side_by_side() -> None:
             "▶  88 │ auto *s = new Session(c);  41.2 MiB",
             "   89 │ registry.add(s->id);",
         ]
+
+
+async def test_the_scroll_bar_hides_nothing_of_a_stack() -> None:
+    deep = [frame(f"frame_{n:02}{'x' * 200}", f"/srv/f{n}.cpp", n, at=n) for n in range(1, 20)]
+    app = app_of(replace(sample_report(), leaks=(record("1" * 16, 1000, 1, *deep),)))
+    async with app.run_test(size=(120, 20)) as pilot:
+        await settled(app, pilot)
+        view = stack(app)
+        assert view.show_vertical_scrollbar
+        assert max(map(len, lines(view))) == view.scrollable_content_region.width
 
 
 async def test_the_layout_follows_a_resize_and_keeps_the_cursor() -> None:

@@ -134,7 +134,8 @@ class StackView(InkedView):
         self._chosen = next(inside, 0)
 
     def _rebuild(self, *, to_top: bool = False) -> None:
-        width = self.size.width
+        # The last column is the scroll bar's: it may come with the lines that are made here.
+        width = max(0, self.size.width - (0 if self._look.ascii else 1))
         if self._sections and width:
             self._lines = stack_lines(
                 self._sections, self._stops, self._chosen, self._sources, self._look, width, heading=self._heading

@@ -37,9 +37,14 @@ def is_library_frame(frame: Frame) -> bool:
         return True
     in_header = frame.file is not None and _STANDARD_FILE.search(frame.file[-NAME_LIMIT:]) is not None
     if frame.function is None:
-        return in_header
+        return in_header or _is_bare_address(frame)
     # An inlined call often has its bare name alone, ``allocate``; its line is of its own code.
     return (frame.inlined and in_header) or frame.function in _START_CODE or _is_standard(frame.function[:NAME_LIMIT])
+
+
+def _is_bare_address(frame: Frame) -> bool:
+    """Unwinders that miss the end of a stack go on with what lies above it: ``0x2``, the arguments' addresses."""
+    return frame.module is None and frame.file is None and not frame.function and not frame.linkage_name
 
 
 def _is_standard(name: str) -> bool:
@@ -56,7 +61,7 @@ def program_index(stack: Sequence[Frame], library: Iterable[bool]) -> int | None
         if not in_library:
             return index
     for index, frame in enumerate(stack):
-        if frame.module is None or not is_runtime_module(frame.module.path):
+        if not (_is_bare_address(frame) or (frame.module is not None and is_runtime_module(frame.module.path))):
             return index
     return 0 if stack else None
 

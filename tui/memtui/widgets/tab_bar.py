@@ -10,7 +10,10 @@ from textual.message import Message
 from textual.widget import Widget
 
 from memtui.charset import UNICODE, Glyphs
-from memtui.widgets.line import Part, columns
+from memtui.widgets.line import Part, columns, fit
+
+# Below that, what is left of the pane's words says nothing.
+_FEWEST_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ class TabBar(Widget):
         parts = self._glyphs.plain(self._aside).split(joint)
         while len(parts) > 1 and columns(joint.join(parts)) + 2 > room:
             del parts[1]
-        return f" {joint.join(parts)} " if self._aside else ""
+        said = fit(joint.join(parts), room - 2, self._glyphs.ellipsis) if room >= _FEWEST_COLUMNS else ""
+        return f" {said} " if said else ""
 
     def on_click(self, event: events.Click) -> None:
         begin = 2 if self._boxed else 0
