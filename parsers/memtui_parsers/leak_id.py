@@ -145,6 +145,8 @@ def _positions(frames: Sequence[Frame]) -> list[int]:
             frame.address if frame.offset is None else frame.offset,
             frame.line or 0,
             frame.inlined,
+            # Two libraries of one name are two.
+            frame.module.path if frame.module else "",
         )
         for frame in frames
     ]

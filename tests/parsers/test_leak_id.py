@@ -94,6 +94,12 @@ def test_leaks_alike_but_for_the_line_are_numbered_by_place_not_by_size() -> Non
     assert leak_ids([STACK, later, STACK]) == [first, second, first]
 
 
+def test_leaks_of_two_libraries_of_one_name_are_two() -> None:
+    other = replace(PLUGIN, path="/srv/plugins/old/codec.so")
+    first, second = leak_ids([(frame("_Z6decodev", 0x10, PLUGIN),), (frame("_Z6decodev", 0x10, other),)])
+    assert (first, second) == (first, f"{first}-2")
+
+
 def test_a_leak_inside_the_runtime_alone_has_an_id_of_its_own() -> None:
     one, other = leak_ids([(frame("setlocale", 1, LIBC),), (frame("getaddrinfo", 1, LIBC),)])
     assert one != other
