@@ -96,6 +96,14 @@ def test_under_a_checker_that_has_its_own_malloc_x_is_not_offered(tmp_path: Path
     app._follower.close()
 
 
+def test_a_program_that_brings_tcmalloc_has_no_rate_under_valgrind(tmp_path: Path) -> None:
+    app = story(tmp_path, allocator="tcmalloc 2.10 linked", mode=MEMCHECK, guest=GuestRow(0.8, 1, "refused", ""))
+    able = CapabilityRow(run=1, name="release-rate", available=1, reason="", remedy="")
+    lack = rate_lack(replace(app.state, capabilities=(able,)), PendingControls(MEMCHECK))
+    assert lack is not None and "under valgrind" in lack.sentence
+    app._follower.close()
+
+
 async def test_a_launch_without_a_rate_says_so_before_the_process_is_asked(recorded: Path) -> None:
     app = story(recorded, allocator="jemalloc", mode="off", guest=GuestRow(0.8, 1, "waiting", ""))
     writer = SessionWriter(recorded)

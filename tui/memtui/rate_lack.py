@@ -48,6 +48,9 @@ def rate_lack(state: SessionState, pending: PendingControls) -> RateLack | None:
     run = state.run
     if run is None or pending.mode is not None:
         return None
+    # Also where the program brings tcmalloc: these put their own malloc in its place.
+    if (checker := _CHECKERS.get(run.row.mode)) is not None:
+        return checker
     newest = state.heap.newest
     capability = {row.name: row for row in state.capabilities}.get(RELEASE_RATE)
     if newest is not None:
@@ -55,8 +58,6 @@ def rate_lack(state: SessionState, pending: PendingControls) -> RateLack | None:
             return None
     elif capability is None or capability.available:
         return None
-    if (checker := _CHECKERS.get(run.row.mode)) is not None:
-        return checker
     allocator = state.heap.allocator or run.row.allocator
     known = next((lack for name, lack in _ALLOCATORS.items() if allocator.startswith(name)), None)
     if known is not None:
