@@ -35,4 +35,14 @@ def may_be_mapped(mapped: tuple[int, int], facts: ElfFacts) -> bool:
     start = min(segment.file_offset for segment in code)
     end = max(segment.file_offset + segment.file_size for segment in code)
     pages = (PAGE_SIZE,) if facts.machine in ("x86-64", "i386") else OTHER_PAGE_SIZES
-    return any(mapped == (start & -page, end + page - 1 & -page) for page in pages)
+    return any(
+        mapped[0] == start & -page and mapped[1] in (end + page - 1 & -page, _musl_end(facts, page)) for page in pages
+    )
+
+
+def _musl_end(facts: ElfFacts, page: int) -> int | None:
+    """To where musl maps a library whose first segment is its code: all of it that way at first, then the others over it."""
+    first, *others = sorted(facts.segments, key=lambda segment: segment.vaddr)
+    if not (first.flags & 1 and others):
+        return None
+    return (first.file_offset & -page) + (others[0].vaddr & -page) - (first.vaddr & -page)

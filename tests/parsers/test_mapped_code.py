@@ -51,3 +51,15 @@ def test_code_is_mapped_in_whole_pages_of_the_machine_that_ran(page: int, reach:
     assert not may_be_mapped((reach[0], reach[1] + page), code)
     assert may_be_mapped(reach, replace(code, machine="x86-64")) == (page == 4096)
     assert not may_be_mapped(reach, replace(facts, segments=(LoadSegment(0, 0, 0x500, 4),)))
+
+
+def test_musl_maps_code_up_to_the_data_where_it_comes_first() -> None:
+    """Measured: a library linked with -z noseparate-code, 2 MiB pages apart, under musl 1.2.3."""
+    with open("/proc/self/exe", "rb") as stream:
+        facts = read_elf_facts(stream)
+    code, data = LoadSegment(0, 0, 0x51C, 5), LoadSegment(0x1FFE20, 0x3FFE20, 0x1F0, 6)
+    library = replace(facts, machine="x86-64", segments=(code, data))
+    assert may_be_mapped((0, 0x3FF000), library) and may_be_mapped((0, 0x1000), library)
+    assert not may_be_mapped((0, 0x2000), library)
+    assert not may_be_mapped((0, 0x3FF000), replace(library, segments=(LoadSegment(0, 0, 0x51C, 4), data)))
+    assert not may_be_mapped((0, 0x3FF000), replace(library, segments=(code,)))
