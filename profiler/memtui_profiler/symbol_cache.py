@@ -59,18 +59,15 @@ class SymbolCache:
             return {}
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return {}
-        with open(descriptor, "rb") as stream:
-            # marshal trusts what it reads: only what this user wrote, and nobody else could, is given to it.
-            status = os.fstat(descriptor)
-            if status.st_uid != os.geteuid() or status.st_mode & 0o022 or status.st_size > MAX_FILE_BYTES:
-                return {}
-            try:
+            with open(descriptor, "rb") as stream:
+                # marshal trusts what it reads: only what this user wrote, and nobody else could, is given to it.
+                status = os.fstat(descriptor)
+                if status.st_uid != os.geteuid() or status.st_mode & 0o022 or status.st_size > MAX_FILE_BYTES:
+                    return {}
                 data = stream.read(MAX_FILE_BYTES + 1)
                 os.utime(descriptor)
-            except OSError:
-                return {}
+        except OSError:
+            return {}
         return _decoded(data)
 
     def store(self, build_id: str, kind: str, known: Known) -> None:
