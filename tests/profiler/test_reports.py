@@ -164,6 +164,7 @@ def test_no_such_report(tmp_path: Path) -> None:
         Leak(report=1, size_bytes=1, objects=1, kind="lost", stack=b""),
         Leak(report=1, size_bytes=1, objects=1, kind="growth", stack=b"\1\2\3"),
         LeakFrame(report=1, ordinal=0, address="zz", module=None, offset=None),
+        LeakFrame(report=1, ordinal=1 << 40, address="0x1", module=None, offset=None),
         ReportEnd(at_s=0, report=1, status="odd", total_bytes=0, total_objects=0),
     ],
 )

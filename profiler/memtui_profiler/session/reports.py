@@ -36,6 +36,9 @@ from memtui_profiler.session.rows import (
     Symbol,
 )
 
+# Far above what any parser lets through; a list is made as long as the largest number.
+MAX_FRAMES = 1 << 22
+
 _Leak = tuple[int, int, str, bytes]
 _KINDS = {kind.value: kind for kind in LeakKind}
 
@@ -100,6 +103,8 @@ def _frames(reader: SessionReader, report_id: int) -> list[tuple[Frame, ...]]:
         symbols.setdefault(symbol.frame, {})[symbol.depth] = symbol
     found: dict[int, tuple[Frame, ...]] = {}
     for row in reader.rows_of(LeakFrame, "report", report_id):
+        if row.ordinal >= MAX_FRAMES:
+            raise ValueError(f"a frame numbered {row.ordinal}")
         known = symbols.get(row.ordinal, {})
         module = None if row.module is None else modules.get(row.module)
         found[row.ordinal] = tuple(_frame(row, module, known[depth]) for depth in sorted(known)) or (
