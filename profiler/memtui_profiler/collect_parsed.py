@@ -114,11 +114,15 @@ class _Calls:
         if unnamed:
             wanted = {row.module for row in unnamed}
             used = [module for module in modules if module.ordinal in wanted]
+            # Of a chain nothing is said before it is certain that more is known of it than the report tells.
+            held: dict[int, list[Symbol]] = {}
             for found in symbolize(self._report, used, unnamed, where=where, notes=notes):
-                if isinstance(found, Symbol) and found.frame in told:
+                if isinstance(found, Symbol) and found.frame in told and found.frame not in answered:
                     if found.file:
                         answered.add(found.frame)
-                    elif len(told[found.frame]) > 1 and found.frame not in answered:
+                        yield from held.pop(found.frame, ())
+                    elif len(told[found.frame]) > 1:
+                        held.setdefault(found.frame, []).append(found)
                         continue
                 yield _with_name(found, told)
         for ordinal in sorted(asked - answered):

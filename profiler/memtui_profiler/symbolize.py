@@ -166,14 +166,15 @@ class _Lookup:
         self._cache = cache
         self._notes = notes
         self._known: Known = {}
-        self._readable = False
+        # Of the file whose names were read; None: it could not be.
+        self._build_id: str | None = None
 
     def read_names(self) -> None:
         with ExitStack() as stack:
             files = open_module(self.module, self._where, self._notes, stack)
             if files is None:
                 return
-            self._readable = True
+            self._build_id = files.facts.build_id
             if files.kind:
                 self._known = self._cache.load(files.facts.build_id, files.kind)
             missing = sorted(address for address in self.places if address not in self._known)
@@ -193,13 +194,13 @@ class _Lookup:
         known = self._known
         yield from [(address, known[address]) for address in self.places if address in known]
         missing = [address for address in sorted(self.places) if address not in known]
-        if not missing or not self._readable:
+        if not missing or self._build_id is None:
             return
         answered = any(call[2] for calls in known.values() for call in calls)
         with ExitStack() as stack:
             # What is wrong with the file was said when its names were looked for.
             files = open_module(self.module, self._where, [], stack)
-            if files is None:
+            if files is None or files.facts.build_id != self._build_id:
                 return
             troubles = len(self._notes)
             learnt: Known = {}

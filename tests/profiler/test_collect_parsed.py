@@ -300,6 +300,28 @@ def test_mappings_seen_in_the_run_place_what_the_report_does_not(tmp_path: Path)
     assert [frame.module for frame in only(LeakFrame, rows)] == [0, None]
 
 
+def test_a_chain_is_the_files_whole_or_the_reports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    libc = "/lib/x86_64-linux-gnu/libc.so.6"
+    line = f"7f0000000000-7f0000200000 r-xp 00000000 08:01 5 {libc}"
+    chain = Frame(0x7F0000000100, function="in", inlined=True), Frame(0x7F0000000100, function="out")
+    report = report_of(leaks=(LeakRecord("x", 1, 1, LeakKind.DIRECT, chain),))
+    request = CollectRequest(1, "memcheck", "", extra_maps=(line,))
+
+    def functions(*answers: Symbol) -> list[str | None]:
+        monkeypatch.setattr("memtui_profiler.collect_parsed.symbolize", lambda *_args, **_more: iter(answers))
+        folder = tmp_path / str(len(answers))
+        folder.mkdir()
+        (leak,) = loaded(folder, list(parsed_rows(request, report))).leaks
+        return [frame.function for frame in leak.stack]
+
+    name_alone = Symbol(1, 0, 0, "ns::out()", "out", None, None, 0)
+    outer = Symbol(1, 0, 2, "ns::out()", "out", None, None, 0)  # made by a compiler that gave it no line
+    middle = Symbol(1, 0, 1, "ns::middle()", "middle", "/a.cpp", 4, 1)
+    inner = Symbol(1, 0, 0, "ns::in()", "in", "/a.cpp", 3, 1)
+    assert functions(name_alone, outer, middle, inner) == ["ns::in()", "ns::middle()", "ns::out()"]
+    assert functions(name_alone) == ["in", "out"]
+
+
 def test_source_lines_around_named_frames_come_along(tmp_path: Path) -> None:
     source = tmp_path / "a.cpp"
     source.write_text("".join(f"line {n}\n" for n in range(1, 40)))
