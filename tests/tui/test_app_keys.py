@@ -225,6 +225,12 @@ async def test_help_lists_every_key_and_why_the_evidence(recorded: Path) -> None
         assert isinstance(app.screen, Help)
         shown = "".join(str(text.render()) for text in app.screen.query("Text"))
         assert all(key.help in shown for key in KEYS if key.help)
+        text = app.screen.query_one("#text")
+        for down, up in (("j", "k"), ("down", "up"), ("pagedown", "pageup"), ("end", "home"), ("G", "g")):
+            await pilot.press(down)
+            assert text.scroll_y > 0, down
+            await pilot.press(up)
+            assert text.scroll_y == 0, up
         await pilot.press("escape", "w")
         assert isinstance(app.screen, Reading)
         assert "Mann-Kendall" in str(app.screen.query_one("Text").render())

@@ -83,6 +83,16 @@ async def test_the_callers_tree_opens_closes_and_follows_with_the_stack() -> Non
         assert app.pane.view is View.LIST
 
 
+async def test_a_report_without_leaks_blames_no_filter_in_any_view() -> None:
+    app = app_of(replace(sample_report(), leaks=(), total_bytes=0, total_objects=0, errors=(JUMP,)))
+    async with app.run_test(size=WIDE) as pilot:
+        await settled(app, pilot)
+        await in_view(app, pilot, View.CALLERS)
+        assert rows(app)[1].strip() == "No leaks were found."
+        await in_view(app, pilot, View.ICICLE)
+        assert boxes(app).render_line(1).text.strip() == "No leaks were found."
+
+
 async def test_the_callees_tree_shows_the_hottest_path() -> None:
     app = app_of()
     async with app.run_test(size=WIDE) as pilot:

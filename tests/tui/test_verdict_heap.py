@@ -11,18 +11,20 @@ import pytest
 from memtui.charset import ASCII, UNICODE, Glyphs
 from memtui.controller import SessionFollower
 from memtui.report_desk import load_report_apart
-from memtui.report_growth import SMALL_LEAKS
+from memtui.report_growth import SMALL_LEAKS, program_name
 from memtui.screens.why import why_content
 from memtui.state import SessionState
 from memtui.status_line import StatusLine, Tone
 from memtui.verdict import facts_of
 from memtui.widgets.line import columns
 from memtui.widgets.verdicts import verdict_line
+from memtui_parsers.values import Module
 from memtui_profiler.diagnosis import Verdict
 from memtui_profiler.events import EventKind
 from memtui_profiler.session.rows import AllocatorSample, Event, GuestRow, Run, RunEnd, RunSettled, Sample
 from memtui_profiler.session.writer import SessionWriter
 from tests.fixtures import several_reports
+from tests.fixtures.leak_reports import LIBC, frame, record
 from tests.fixtures.memory_shapes import NAMES, load
 from tests.fixtures.sessions import END_S, STARTED
 
@@ -125,6 +127,15 @@ def test_names_of_any_length_leave_room_for_the_figures() -> None:
         shown = verdict_line(line, UNICODE, width).plain
         assert words in shown, shown
         assert columns(shown) == width
+
+
+def test_a_nameless_frame_does_not_cost_a_leak_its_name() -> None:
+    stripped = frame(None, module=Module("/usr/lib/libffi.so.8"))
+    assert program_name(record("1" * 16, 1, 1, stripped, stripped, frame("call_it", "/srv/call.c", 7))) == (
+        "call_it",
+        "call.c:7",
+    )
+    assert program_name(record("1" * 16, 1, 1, stripped, frame("clone3", module=LIBC))) == ("", "")
 
 
 def test_w_shows_all_the_evidence(tmp_path: Path) -> None:

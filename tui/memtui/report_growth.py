@@ -86,11 +86,12 @@ class _Naming:
 
 
 def program_name(leak: LeakRecord) -> tuple[str, str]:
-    """Function and place of the program's own frame that allocated, as the screen has them; '' twice where it has no name."""
-    from memtui.leaks.names import function_name, is_library_frame, place, program_index
+    """Function and place of the first named frame of the program's own, as the screen has them; '' twice where none has a name.
 
-    library = [is_library_frame(frame) for frame in leak.stack]
-    own = program_index(leak.stack, library)
-    if own is None or library[own] or not (leak.stack[own].function or leak.stack[own].file):
-        return "", ""
-    return function_name(leak.stack[own]), place(leak.stack[own])
+    One without a name is passed over: a stripped library between the program and the allocator must not cost the largest leak.
+    """
+    from memtui.leaks.names import function_name, is_library_frame, place
+
+    named = (frame for frame in leak.stack if (frame.function or frame.file) and not is_library_frame(frame))
+    frame = next(named, None)
+    return ("", "") if frame is None else (function_name(frame), place(frame))

@@ -20,6 +20,7 @@ from memtui.leaks.look import look as look_for
 from memtui.leaks.model import Cancelled
 from memtui.leaks.palette import HUES, Colouring
 from memtui.leaks.search import Found
+from memtui.leaks.summary import nothing_shown
 from memtui.leaks.tree import Node, Tree
 
 
@@ -240,7 +241,7 @@ class IcicleView(InkedView):
         if y == 0:
             return self._words(self._way(shown), "path")
         if row == 0 and not shown.zoomed.size_bytes:
-            return self._words("No record passes the filter: esc clears it.", "hint")
+            return self._words(nothing_shown(shown.tree.table), "hint")
         return self.strip(row_pieces(shown, row, self._lighting, self._look))
 
     def _words(self, words: str, part: str) -> Strip:

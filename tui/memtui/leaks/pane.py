@@ -241,9 +241,7 @@ class LeakPane(PaneKeys):
 
     def _show_list(self, arrangement: Arrangement) -> None:
         leak_list = self.query_one(LeakList)
-        hint = arrangement.error or "No record passes the filter: esc clears it."
-        if not arrangement.table.names:
-            hint = "No leaks were found."
+        hint = arrangement.error or summary.nothing_shown(arrangement.table)
         leak_list.show(arrangement, self.lead(), self._position(arrangement, leak_list.position), hint)
 
     def _show_view(self, answer: Answer) -> None:

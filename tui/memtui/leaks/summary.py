@@ -56,6 +56,11 @@ def table_notes(table: LeakTable) -> tuple[str, ...]:
     return (*(() if table.difference is None else table.difference.notes), *notes_of(table.report))
 
 
+def nothing_shown(table: LeakTable) -> str:
+    """Why a view has no rows."""
+    return "No record passes the filter: esc clears it." if table.names else "No leaks were found."
+
+
 def filter_line(arrangement: Arrangement, look: Look) -> str:
     """``3 of 128 records, 91 % of bytes``, or what is wrong with the pattern."""
     if arrangement.error:

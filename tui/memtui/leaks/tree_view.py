@@ -13,6 +13,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from memtui.leaks.columns import Piece
 from memtui.leaks.cursor_view import CursorView
 from memtui.leaks.model import Cancelled
+from memtui.leaks.summary import nothing_shown
 from memtui.leaks.tree import Node, Tree, TreeRows, hottest_path, single_chain
 from memtui.leaks.tree_lines import TreeColumns, ends, tree_columns, tree_header, tree_row
 
@@ -88,7 +89,7 @@ class TreeView(CursorView):
         if self._rows is None or self._layout is None:
             return None
         if row >= len(self._rows.rows):
-            words = "No record passes the filter: esc clears it."
+            words = nothing_shown(self._rows.tree.table)
             return [("   ", ""), (self._look.cut(words, width - 3), "hint")] if row == 0 else None
         return tree_row(self._rows, row, self._layout, self._look, cursor=on_cursor)
 

@@ -53,18 +53,38 @@ class Dialog(ModalScreen[T]):
             self.dismiss(None)
 
 
-class Reading(Dialog[None]):
-    """Text to be read: scrolls, closes by esc or by the key that opened it."""
+class Scrolling(Dialog[None]):
+    """``#text`` of the body is read on by the keys of any list; closes by esc or by the key that opened it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,enter", "leave", "close", show=False),
+        Binding("j,down", "scroll(1)", "down", show=False),
+        Binding("k,up", "scroll(-1)", "up", show=False),
+        Binding("pagedown", "page(1)", "page down", show=False),
+        Binding("pageup", "page(-1)", "page up", show=False),
+        Binding("g,home", "edge(False)", "first", show=False),
+        Binding("G,end", "edge(True)", "last", show=False),
+    ]
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#text").scroll_relative(y=by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        text = self.query_one("#text")
+        text.scroll_relative(y=by * max(1, text.size.height - 1), animate=False)
+
+    def action_edge(self, last: bool) -> None:
+        text = self.query_one("#text")
+        text.scroll_to(y=text.max_scroll_y if last else 0, animate=False)
+
+
+class Reading(Scrolling):
+    """Text to be read."""
 
     DEFAULT_CSS = """
     Reading > #box { max-height: 90%; }
     Reading #text { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,enter", "leave", "close", show=False),
-        Binding("j", "scroll(1)", "down", show=False),
-        Binding("k", "scroll(-1)", "up", show=False),
-    ]
 
     def __init__(self, title: str, content: Content, *, keys: str = "esc close", glyphs: Glyphs = UNICODE) -> None:
         super().__init__(title, keys=keys, glyphs=glyphs)
@@ -72,9 +92,6 @@ class Reading(Dialog[None]):
 
     def body(self) -> list[Widget]:
         return [VerticalScroll(Text(self._text), id="text")]
-
-    def action_scroll(self, by: int) -> None:
-        self.query_one("#text").scroll_relative(y=by, animate=False)
 
 
 class Choice(Dialog[str]):

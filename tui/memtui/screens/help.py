@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from memtui.charset import Glyphs
 from memtui.keymap import help_sections
-from memtui.screens.dialog import Dialog
+from memtui.screens.dialog import Scrolling
 from memtui.widgets.line import Part, Text, columns
 
 KEY_COLUMNS = 10
@@ -21,7 +21,7 @@ WIDTHS = [(0, "-narrow"), (118, "-wide")]
 Sections = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 
-class Help(Dialog[None]):
+class Help(Scrolling):
     """Two columns where there is room for them, else one below the other."""
 
     HORIZONTAL_BREAKPOINTS = WIDTHS
@@ -33,11 +33,7 @@ class Help(Dialog[None]):
     Help #columns { layout: vertical; height: auto; }
     Help #columns > Text { width: 1fr; padding: 0 0 1 0; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,enter,question_mark", "leave", "close", show=False),
-        Binding("j", "scroll(1)", "down", show=False),
-        Binding("k", "scroll(-1)", "up", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "leave", "close", show=False)]
 
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__("Keys", keys="j k scroll   esc close", glyphs=glyphs)
@@ -48,9 +44,6 @@ class Help(Dialog[None]):
         left, right = (*sections[:2], *sections[-1:]), sections[2:-1]
         columns = Container(Text(help_content(left, self.glyphs)), Text(help_content(right, self.glyphs)), id="columns")
         return [VerticalScroll(columns, id="text")]
-
-    def action_scroll(self, by: int) -> None:
-        self.query_one("#text").scroll_relative(y=by, animate=False)
 
 
 def help_content(sections: Sections, glyphs: Glyphs) -> Content:
