@@ -1,6 +1,6 @@
 """Folded stacks, ``root;caller;leaf 1234`` a line: what flamegraph.pl reads, and heaptrack_print -F writes of a heap.
 
-The file does not say what it counts; of a heap it is bytes. heaptrack writes the source file behind a name, ``main (server.cpp)``,
+The file does not say what it counts; bytes are assumed. heaptrack writes the source file behind a name, ``main (server.cpp)``,
 and a ``;`` before the number.
 """
 
@@ -21,7 +21,11 @@ CHUNK_BYTES = 1 << 16
 _LINE = re.compile(r"(\S.*)\s(\d{1,18})(?:\.\d{1,18})?\s*", re.DOTALL)
 _WITH_FILE = re.compile(r"(.*\S) \(([^()/\s]+\.[A-Za-z+]{1,4})\)", re.DOTALL)
 _ADDRESS = re.compile(r"0x([0-9a-f]{1,16})")
-_WHAT_IT_COUNTS = "The file does not say what its numbers count: they are taken for bytes in use"
+# heaptrack_print writes calls of malloc unless told otherwise, and nothing in the file tells the two apart.
+_WHAT_IT_COUNTS = (
+    "The file does not say what its numbers count: they are taken for bytes in use "
+    "(heaptrack_print -F writes bytes with --flamegraph-cost-type leaked or peak, else calls)"
+)
 
 
 class FoldedStacksParser:

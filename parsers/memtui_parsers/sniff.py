@@ -83,7 +83,9 @@ _HEAP = re.compile(rb"\s*(?:%[^\n]*\n\s*)*(?:heap profile:|heap_v2/\d{1,18}\s*\n
 _SCHEMA = re.compile(rb'"schema"\s*:\s*"memtui-report/\d+"')
 _FOLDED = re.compile(rb"[^\s;][^\x00-\x08]*?(;?) \d{1,18}(?:\.\d{1,18})?\r?")
 # What is often taken for a report, by its first bytes: its name, and how to get from it to one.
-_ZSTD = "unpack it first: zstd -d FILE (heaptrack's recordings: heaptrack_print -F OUT FILE)"
+_ZSTD = (
+    "unpack it first: zstd -d FILE (heaptrack's recordings: heaptrack_print --flamegraph-cost-type leaked -F OUT FILE)"
+)
 _KNOWN = (
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", _ZSTD),
     (b"BZh", "compressed by bzip2", "unpack it first: bunzip2 FILE"),
@@ -157,7 +159,12 @@ def _refusal(head: bytes, gzipped: bool) -> Sniffed | None:
         if head.startswith(magic):
             return Sniffed(FileKind.OTHER, gzipped, why, todo)
     if _HEAPTRACK.match(head):
-        return Sniffed(FileKind.OTHER, gzipped, "heaptrack's own recording", "convert it: heaptrack_print -F OUT FILE")
+        return Sniffed(
+            FileKind.OTHER,
+            gzipped,
+            "heaptrack's own recording",
+            "convert it: heaptrack_print --flamegraph-cost-type leaked -F OUT FILE",
+        )
     if element := _XML.match(head):
         why = f"XML, but not valgrind's: it begins with <{element[1].decode('ascii', 'replace')}>"
         return Sniffed(FileKind.OTHER, gzipped, why, _TAKES)

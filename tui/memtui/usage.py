@@ -124,7 +124,8 @@ PATH is a session's folder, its session.db, or what a checker or profiler wrote:
   valgrind             memcheck's XML (--xml=yes), or its text
   LeakSanitizer        its log, AddressSanitizer's too
   pprof                a profile of the heap in protocol buffers
-  heaptrack            folded stacks: heaptrack_print -F FILE
+  heaptrack            folded stacks of bytes:
+                       heaptrack_print --flamegraph-cost-type leaked -F FILE
   memtui               a report in JSON
 What it is, is told from its contents, also inside of gzip. Of two, what has
 come and gone is shown: new, grown, shrunk, gone. Without a terminal the report,
