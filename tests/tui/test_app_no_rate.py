@@ -12,6 +12,7 @@ import pytest
 import textual
 
 from memtui.app import MemtuiApp
+from memtui.panes.runs import RunsPane
 from memtui.pending import PendingControls
 from memtui.rate_lack import rate_lack
 from memtui.widgets.rate_slider import RateSlider
@@ -59,6 +60,16 @@ async def test_each_key_of_the_rate_says_that_there_is_none(
         assert not app.query_one(RateSlider).display
         await pilot.press("escape")
         assert app.verdicts == () or app.verdicts[0].word != "NO RATE"
+
+
+@pytest.mark.parametrize("allocator", ["glibc malloc", "jemalloc", "tcmalloc"])
+async def test_the_runs_show_no_rate_where_there_is_none(allocator: str, recorded: Path) -> None:
+    app = story(recorded, allocator=allocator, mode="off")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await eventually(pilot, lambda: app.focused is not None, "the first screen")
+        await pilot.press("5")
+        words = app.query_one(RunsPane).row(0, 80).plain.split()
+        assert ("none" in words) == (allocator != "tcmalloc")
 
 
 async def test_tcmalloc_has_its_slider(recorded: Path) -> None:

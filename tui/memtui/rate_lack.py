@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memtui.pending import PendingControls
-from memtui.state import SessionState
+from memtui.state import RunView, SessionState
 from memtui.status_line import StatusLine, Tone
 from memtui_parsers.clean_text import clean
 from memtui_profiler.request import LSAN, MEMCHECK, RELEASE_RATE
@@ -41,6 +41,11 @@ _CHECKERS = {
         "there is no release rate under LeakSanitizer: malloc is its own", "no release rate under the check"
     ),
 }
+
+
+def never_has_rate(run: RunView) -> bool:
+    """Whether what it was launched with rules a rate out; False also where that is not known."""
+    return run.row.mode in _CHECKERS or run.row.allocator.startswith(tuple(_ALLOCATORS))
 
 
 def rate_lack(state: SessionState, pending: PendingControls) -> RateLack | None:

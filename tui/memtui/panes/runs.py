@@ -7,6 +7,7 @@ from textual.content import Content
 from memtui.charset import UNICODE, Glyphs
 from memtui.figures import clock, prose, show_rate
 from memtui.panes.rows import Rows
+from memtui.rate_lack import never_has_rate
 from memtui.state import RunView, SessionState
 from memtui.widgets.line import fit
 from memtui_parsers.clean_text import clean
@@ -47,7 +48,7 @@ class RunsPane(Rows):
         live = self._state is not None and self._state.live
         rate = run.rate_words
         if run.rate_change is None and run.row.release_rate is None:
-            rate = f"({show_rate(run.rate)})"
+            rate = "none" if never_has_rate(run) else f"({show_rate(run.rate)})"
         end, colour = run.ending(), "$muted"
         if not run.ended:
             end, colour = ("running", "$good") if live else ("not watched to its end", "$muted")
