@@ -295,7 +295,7 @@ class Recorder:
         self._quiet_since_s = now_s
         self._next_slow_s = now_s
         if run.stopped_by_memtui:
-            self.orphans.stop_group(run.process.group, excluding=self.intake.pids)
+            self.orphans.stop_group(run.process.group, now_s)
         if self._relaunch is not None:
             self._start_relaunched()
 
@@ -359,6 +359,9 @@ class Recorder:
                 self.take_snapshot(run, dump)
         self.intake.expire()
         self.orphans.reap(excluding=self.intake.pids | ({run.process.pid} if run else set()))
+        if killed := self.orphans.climb(now_s):
+            these = ", ".join(map(str, killed))
+            self.event(EventKind.NOTE, f"killed what the stopped target had left and SIGTERM did not end: pid {these}")
         for number in [n for n in self._settling if not self.intake.busy_with(n)]:
             self._settling.pop(number).let_go_of_files()
             self.rows.add(RunSettled(at_s=now_s, run=number))
@@ -382,7 +385,7 @@ class Recorder:
     def _finished(self) -> bool:
         if self._leave:
             return True
-        if self.run is not None or self._settling or self.control.clients:
+        if self.run is not None or self._settling or self.control.clients or self.orphans.stopping:
             return False
         if any(not inquiries.gone for inquiries in self._parting):
             return (

@@ -6,11 +6,13 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from memtui_profiler.descendants import descendants_of
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.session import folders
@@ -139,6 +141,35 @@ def test_a_killed_target_says_why_there_is_no_report(tmp_path: Path) -> None:
         live.settled(1)
         (event,) = live.events(EventKind.NO_REPORT)
         assert "SIGKILL" in event.text
+
+
+CHILDREN = """
+import os, signal, time
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(1)
+while True:
+    time.sleep(1)
+"""
+
+
+def two_below(pid: int) -> tuple[int, ...]:
+    """Those that do not mind SIGTERM, as soon as both are there and ignore it."""
+    pids = descendants_of(pid)
+    ignoring = [line for p in pids for line in Path(f"/proc/{p}/status").read_text().splitlines() if "SigIgn" in line]
+    return pids if sum(int(line.split()[1], 16) >> 14 & 1 for line in ignoring) == 2 else ()
+
+
+def test_children_that_ignore_sigterm_do_not_outlive_a_stop(tmp_path: Path) -> None:
+    with record(tmp_path, Path(sys.executable), "-c", CHILDREN) as live:
+        below = until(lambda: two_below(live.launched.pid), "both are there")
+        assert live.ask("stop").ok
+        until(lambda: not any(is_alive(pid) for pid in below), "both are gone")
+        notes = until(lambda: live.events(EventKind.NOTE), "it is said")
+        assert any("killed what the stopped target had left" in note.text for note in notes)
 
 
 def test_a_daemon_is_followed_into_its_second_process(tmp_path: Path) -> None:
