@@ -144,6 +144,7 @@ def test_what_is_passed_on_to_a_checker() -> None:
     assert command.valgrind_args == ("--track-origins=yes", "--suppressions=my file")
     assert command.suppressions == ("a",)
     assert "not closed" in refusal("--valgrind-args", "'x", "./server").why
+    assert "runs no valgrind" in refusal("check", "--check", "lsan", "--valgrind-args", "-v", "./server").why
 
 
 @pytest.mark.parametrize("name", LATER_COMMANDS)

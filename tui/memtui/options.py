@@ -23,7 +23,7 @@ from memtui.option_values import (
     usage_error,
 )
 from memtui.usage import HELP
-from memtui_profiler.request import CHECK_OFF, format_rate
+from memtui_profiler.request import CHECK_OFF, MEMCHECK, format_rate
 
 LATER_COMMANDS = ("export", "record", "compare", "sweep")
 
@@ -322,7 +322,11 @@ def _read_launch(words: argparse.Namespace, program: tuple[str, ...]) -> Launch:
 def _read_check(words: argparse.Namespace, program: tuple[str, ...]) -> Check:
     if not program:
         raise usage_error("no program given", "there is nothing to check", "memtui check ./your_program")
-    return Check(_launch(words, program, parse_check_mode(words.mode or "auto")), words.format, words.keep)
+    mode = parse_check_mode(words.mode or "auto")
+    if words.valgrind_args and mode != MEMCHECK:
+        # On a screen another mode can still be chosen; here they would do nothing, and nobody would know.
+        raise usage_error("--valgrind-args has no use", f"--check {mode} runs no valgrind", "add --check memcheck")
+    return Check(_launch(words, program, mode), words.format, words.keep)
 
 
 def _read_attach(words: argparse.Namespace, _: tuple[str, ...]) -> Attach:
