@@ -392,7 +392,8 @@ async def test_showing_the_same_state_again_costs_nothing() -> None:
     ("state", "words"),
     [
         (LeakPaneState(), ("The leak check is off.", "m chooses")),
-        (LeakPaneState(empty=states.waiting("normal")), ("Checking: normal.", "t asks it to stop")),
+        (LeakPaneState(empty=states.waiting("normal")), ("Checking: normal.", "c asks for one now, t asks it to stop")),
+        (LeakPaneState(empty=states.waiting("local")), ("Checking: local.", "t asks it to stop; m chooses")),
         (LeakPaneState(empty=states.reading()), ("Reading the report",)),
         (LeakPaneState(empty=states.killed("SIGKILL")), ("Killed by SIGKILL", "r to relaunch")),
         (LeakPaneState(empty=states.cannot_work("Static program.", "Link it.")), ("Static program.", "Link it.")),

@@ -64,7 +64,6 @@ _WAITING: dict[str, tuple[str, tuple[str, ...]]] = {
             "c asks for one now, t asks it to stop. It runs 20 to 50 times slower meanwhile.",
         ),
     ),
-    LSAN: ("Checking: lsan.", (_AT_EXIT, "c asks for one now, t asks it to stop; m chooses another check.")),
     PROFILE: (
         "Profiling what is in use, by stack.",
         (
@@ -77,9 +76,9 @@ _WAITING: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def waiting(mode: str) -> Empty:
     """A mode is set and the target runs."""
-    headline, lines = _WAITING.get(
-        mode, (f"Checking: {mode}.", (_AT_EXIT, "t asks it to stop now; m chooses another check."))
-    )
+    # In mode local the checker holds nothing that it could be asked for.
+    asks = "t asks it to stop" if mode == "local" else "c asks for one now, t asks it to stop"
+    headline, lines = _WAITING.get(mode, (f"Checking: {mode}.", (_AT_EXIT, f"{asks}; m chooses another check.")))
     return Empty(EmptyKind.WAITING, headline, lines)
 
 
