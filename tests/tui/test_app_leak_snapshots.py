@@ -16,11 +16,10 @@ from textual.widgets import Input
 
 from memtui.app import MemtuiApp
 from memtui.commands.report_session import write_report_session
-from memtui.leaks.pane import LeakPane
 from memtui.screens.check_picker import CheckPicker
 from memtui.widgets.tab_bar import TabBar
 from tests.fixtures import several_reports
-from tests.fixtures.screens import Notebook, eventually, viewer
+from tests.fixtures.screens import Notebook, eventually, leaks_settled, viewer
 from tests.tui.test_app_snapshots import DRAWN_WITH, SIZES, Compare, still
 
 pytestmark = pytest.mark.skipif(
@@ -42,15 +41,11 @@ def pressed(*keys: str, caption: str) -> Callable[[Pilot[Any]], Awaitable[None]]
         app = pilot.app
         assert isinstance(app, MemtuiApp)
 
-        def settled() -> bool:
-            pane = next(iter(app.main.query(LeakPane)), None)
-            return pane is not None and pane.arrangement is not None and not pane.busy and app.focused is not None
-
-        await eventually(pilot, settled, "the first screen")
+        await eventually(pilot, lambda: leaks_settled(app), "the first screen")
         for key in keys:
             await pilot.press(key)
             await pilot.pause()
-            await eventually(pilot, settled, f"what {key} asked for")
+            await eventually(pilot, lambda: leaks_settled(app), f"what {key} asked for")
         for field in app.main.query(Input):
             field.cursor_blink = False
         await eventually(pilot, lambda: caption in app.main.query_one(TabBar).render().plain, "what was asked for")

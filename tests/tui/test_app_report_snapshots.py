@@ -18,7 +18,7 @@ from memtui.leaks.pane import LeakPane
 from memtui.screens.report_picker import ReportPicker
 from memtui.widgets.tab_bar import TabBar
 from tests.fixtures import several_reports
-from tests.fixtures.screens import Notebook, eventually, viewer
+from tests.fixtures.screens import Notebook, eventually, leaks_settled, viewer
 from tests.tui.test_app_snapshots import DRAWN_WITH, SIZES, Compare
 
 pytestmark = pytest.mark.skipif(
@@ -40,17 +40,15 @@ def after(*keys: str, caption: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
         app = pilot.app
         assert isinstance(app, MemtuiApp)
 
-        def settled() -> bool:
-            pane = next(iter(app.main.query(LeakPane)), None)
-            return pane is not None and pane.arrangement is not None and not pane.busy and app.focused is not None
-
-        await eventually(pilot, settled, "the first screen")
+        await eventually(pilot, lambda: leaks_settled(app), "the first screen")
         await eventually(pilot, lambda: "open_session" in str(app.verdicts), "the verdict")
         for key in keys:
             await pilot.press(key)
             await pilot.pause()
         await eventually(
-            pilot, lambda: settled() and caption in app.main.query_one(TabBar).render().plain, "what was asked for"
+            pilot,
+            lambda: leaks_settled(app) and caption in app.main.query_one(TabBar).render().plain,
+            "what was asked for",
         )
         await pilot.pause()
 
