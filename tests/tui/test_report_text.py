@@ -81,6 +81,18 @@ def test_what_is_still_reachable_is_not_called_leaked() -> None:
     )
 
 
+def test_the_librarys_templates_are_folded_and_the_programs_are_whole() -> None:
+    arguments = ", ".join(f"std::chrono::duration<long, std::ratio<1l, {n}l> >" for n in range(9))
+    stack = (
+        frame(f"std::vector<{arguments}>::resize(unsigned long)", "/usr/include/c++/12/bits/stl_vector.h", 9),
+        frame(f"Store<{arguments}>::put(int)", "/srv/store.h", 5),
+    )
+    report = replace(sample_report(), leaks=(record("x", 8, 1, *stack),))
+    (library,) = [line for line in lines(report) if "stl_vector.h:9" in line]
+    assert len(library) < 180 and "vector" in library and "resize" in library
+    assert f"Store<{arguments}>::put(int)  /srv/store.h:5" in "\n".join(lines(report))
+
+
 def test_one_of_a_thing_is_singular() -> None:
     report = replace(
         sample_report(notes=()), leaks=(record("1", 16, 1, frame("f", "/a.c", 1)),), total_bytes=16, total_objects=1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from memtui.figures import percent, prose
 from memtui.leaks.look import Look, look
 from memtui.leaks.model import LeakTable, build_table
-from memtui.leaks.names import function_name, place, program_index, title
+from memtui.leaks.names import function_name, place, program_index, shorten, title
 from memtui.leaks.state import notes_of
 from memtui_parsers.clean_text import clean
 from memtui_parsers.values import CheckerError, Frame, LeakKind, LeakRecord, LeakReport, ReportStatus
@@ -17,6 +17,8 @@ SourceOf = Callable[[str, int], str | None]
 
 _INDENT = " " * 4
 _DEEPEST = 64
+# Of the program's own functions every template argument may matter; those of std::invoke fill the screen.
+_LIBRARY_COLUMNS = 120
 
 
 def no_source(_file: str, _line: int) -> str | None:
@@ -128,7 +130,7 @@ def stack_text(table: LeakTable, index: int, source: SourceOf, words: Look) -> I
     if not record.stack:
         yield f"{_INDENT}the checker recorded no stack"
     for depth, frame in enumerate(record.stack[:_DEEPEST]):
-        yield _INDENT + _frame_line(frame)
+        yield _INDENT + _frame_line(frame, _LIBRARY_COLUMNS if table.in_library(frame) else None)
         if depth == name.program and frame.file and frame.line:
             text = source(frame.file, frame.line)
             if text is not None and text.strip():
@@ -166,8 +168,11 @@ def error_text(error: CheckerError, words: Look) -> Iterator[str]:
             yield words.text(f"{_INDENT}… {words.count(len(stack) - _DEEPEST)} more frames")
 
 
-def _frame_line(frame: Frame) -> str:
+def _frame_line(frame: Frame, width: int | None = None) -> str:
+    """``width``: of the name, as far as it can be shortened."""
     name, where = function_name(frame), place(frame, whole=True)
+    if width is not None:
+        name = shorten(name, width)
     inlined = " (inlined)" if frame.inlined else ""
     return f"{name}{inlined}  {where}" if frame.function or frame.linkage_name else where
 
