@@ -7,6 +7,8 @@ import os
 import signal
 from collections.abc import Collection
 
+from memtui_parsers.errors import ParseError
+from memtui_parsers.procfs import parse_stat
 from memtui_profiler.child_exits import take_exit
 from memtui_profiler.descendants import children_of, descendants_of
 from memtui_profiler.stop import GRACE_S
@@ -70,8 +72,8 @@ def _is_dead(pid: int) -> bool:
     """And waits to be buried."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
-    except (OSError, IndexError):
+            return parse_stat(file.read()).state in ("Z", "X")
+    except (OSError, ParseError):
         return True
 
 
