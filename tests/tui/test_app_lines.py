@@ -165,7 +165,7 @@ def test_the_footer_names_no_key_of_the_leaks_that_does_nothing(place: Place) ->
     named = dict(footer_keys(live=False, tab="leaks", width=200, place=place))
     idle = {
         Place.TREE: "b", Place.ICICLE: "o", Place.ERRORS: "obS", Place.STACK: "ob", Place.FOLDED: "ob",
-        Place.TYPING: "/vobeySzq",
+        Place.TYPING: "/vobeySzq", Place.EMPTY: "/vobeyS",
     }  # fmt: skip
     assert not named.keys() & set(idle.get(place, ""))
     enter = {
@@ -173,7 +173,7 @@ def test_the_footer_names_no_key_of_the_leaks_that_does_nothing(place: Place) ->
         Place.FOLDED: "unfold", Place.TYPING: "keep",
     }  # fmt: skip
     assert named.get("enter") == enter.get(place)
-    assert ("esc" in named) is (place not in (Place.LIST, Place.GROUPS, Place.TREE))
+    assert ("esc" in named) is (place not in (Place.EMPTY, Place.LIST, Place.GROUPS, Place.TREE))
     elsewhere = footer_keys(live=False, tab="events", width=200, place=place)
     assert elsewhere == footer_keys(live=False, tab="events", width=200)
 

@@ -334,8 +334,12 @@ def bindings(keys: Iterable[Key] = KEYS) -> list[BindingType]:
 
 
 class Place(str, Enum):
-    """What of the leaks has the keys: some of them do another thing there, or none. FOLDED is a stack with folded frames."""
+    """What of the leaks has the keys: some of them do another thing there, or none. FOLDED is a stack with folded frames.
 
+    EMPTY: there are none, and words stand in their place.
+    """
+
+    EMPTY = "empty"
     LIST = "list"
     GROUPS = "groups"
     TREE = "tree"
@@ -348,6 +352,7 @@ class Place(str, Enum):
 
 # What the footer calls a key, by its id, where that is not what the table says; '' where it does nothing.
 _CALLED: dict[Place, dict[str, str]] = {
+    Place.EMPTY: {k.id: "" for k in KEYS if k.context is Context.LEAKS and k.id != "compare"},
     Place.GROUPS: {"open": "open"},
     Place.TREE: {"open": "open", "group": ""},
     Place.ICICLE: {"open": "zoom in", "back": "out", "sort": "", "group": "colour"},

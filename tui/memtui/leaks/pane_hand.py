@@ -72,6 +72,8 @@ class PaneHand(Container):
         stack = next(iter(self.query(StackView)), None)
         if stack is None:
             return Place.LIST  # the footer is drawn before the pane is up, and while it goes
+        if self.has_class("-empty"):
+            return Place.EMPTY
         if self.typing:
             return Place.TYPING
         if self.has_class("-opened") or stack.has_focus:
