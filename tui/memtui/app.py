@@ -49,9 +49,9 @@ OUTCOME_S = 20.0
 LEFT, LET_GO, ENDED = "left", "let go", "ended"
 
 
-# A full collection over a report's trees holds the screen for a tenth of a second, and finds next to nothing: what goes goes
-# with its last reference. So those are a hundred times as rare as usual.
-GARBAGE = (700, 10, 1000)
+# A full collection over a report's trees holds the screen for a tenth of a second, and finds little. So those are three times as
+# rare as usual; a hundred times as rare, each heap snapshot that was shown left a third of a MiB of garbage behind.
+GARBAGE = (700, 10, 30)
 
 # The frame is written by a thread: work that follows at once would hold it back.
 FIRST_FRAME_S = 0.03
