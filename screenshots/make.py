@@ -18,11 +18,11 @@ sys.path[:0] = [str(ROOT / part) for part in ("tui", "parsers", "profiler")] + [
 os.environ.pop("NO_COLOR", None)
 REPORTS = ROOT / "tests" / "fixtures" / "reports"
 
-from memtui.app import MemtuiApp  # noqa: E402 - the source roots come first
 from memtui.commands.demo import RECORDING  # noqa: E402
 from memtui.commands.report_session import write_report_session  # noqa: E402
-from memtui.leaks.pane import LeakPane  # noqa: E402
-from memtui.widgets.tab_bar import TabBar  # noqa: E402
+from memtui.viewer.app import MemtuiApp  # noqa: E402 - the source roots come first
+from memtui.viewer.leaks.pane import LeakPane  # noqa: E402
+from memtui.viewer.widgets.tab_bar import TabBar  # noqa: E402
 from memtui_profiler.session.writer import DATABASE, SessionWriter  # noqa: E402
 from tests.fixtures.screens import Notebook, eventually, viewer  # noqa: E402
 from tests.fixtures.sessions import other_checkers, storyboard  # noqa: E402

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from memtui.demo.build import build
-from memtui_profiler.control import ControlClient, Reply
-from memtui_profiler.daemonize import start_recorder
+from memtui_profiler.recorder.control import ControlClient, Reply
+from memtui_profiler.recorder.start import start_recorder
 from memtui_profiler.request import LaunchRequest
 from memtui_profiler.session import folders
 from memtui_profiler.session.reader import SessionReader

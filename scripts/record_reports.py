@@ -46,7 +46,7 @@ def built(source: Path, *flags: str, name: str = "") -> str:
 
 
 def valgrind() -> None:
-    """Protocol 4: newer ones need a newer valgrind."""
+    """Protocol 4: newer ones need a newer valgrind (memcheck-protocol6.* are of 3.27, on losses.c with "checks")."""
     faults = built(SOURCES / "faults.cpp", "-O0")
 
     def record(name: str, *words: str) -> None:
@@ -70,6 +70,12 @@ def valgrind() -> None:
         time.sleep(0.2)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
+
+
+def profilers_of_valgrind() -> None:
+    losses = built(SOURCES / "losses.c", "-O0")
+    run("valgrind", "--tool=massif", f"--massif-out-file={NEW}/massif.out", losses)
+    run("valgrind", "--tool=dhat", f"--dhat-out-file={NEW}/dhat.json", losses)
 
 
 def _text(path: Path) -> str:
@@ -139,7 +145,7 @@ def main() -> None:
     shutil.copytree(ROOT / "tests" / "fixtures" / "leaky", LEAKY)
     NEW.mkdir()
     try:
-        for record in (valgrind, sanitizers, profiles, heaptrack):
+        for record in (valgrind, profilers_of_valgrind, sanitizers, profiles, heaptrack):
             attempt(record)
         shutil.copytree(NEW, OUT, dirs_exist_ok=True)
     finally:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from memtui_profiler.sampling import ProcessSampler
+from memtui_profiler.process.sampling import ProcessSampler
 from memtui_profiler.session.rows import AllocatorSample, Sample
 from tests.fixtures.memory_shapes import NAMES, SOURCES, Recording, save
 

@@ -14,25 +14,37 @@ fail() {
     exit 3
 }
 
-# What each purpose needs: PACKAGE, and a command or a file (pattern) that shows that it is there, from wherever it came.
+# What each purpose needs: PACKAGE, and the commands or files (patterns) of which any shows that it is there, from wherever it
+# came. PACKAGE|OTHER: where apt has no PACKAGE, OTHER brings the same (Debian dropped google-perftools after 13).
 demo_needs='
 g++                      g++
 libgoogle-perftools4     /usr/lib/*/libtcmalloc.so.4 /usr/lib/libtcmalloc.so.4 /usr/lib64/libtcmalloc.so.4 /usr/local/lib/libtcmalloc.so.4
 '
 test_needs='
 binutils                 objcopy
+binutils-gold|lld        ld.gold ld.lld
+curl                     curl
+e2fsprogs                mkfs.ext4 /sbin/mkfs.ext4 /usr/sbin/mkfs.ext4
 file                     file
-google-perftools         google-pprof
+google-perftools|libjemalloc-dev google-pprof jeprof
+golang-go                go
+heaptrack                heaptrack_print
 libgoogle-perftools-dev  /usr/lib/*/libtcmalloc.so /usr/lib/libtcmalloc.so /usr/lib64/libtcmalloc.so /usr/local/lib/libtcmalloc.so
+libjemalloc-dev          /usr/lib/*/libjemalloc.a /usr/lib/libjemalloc.a /usr/lib64/libjemalloc.a
 libjemalloc2             /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2 /usr/lib64/libjemalloc.so.2
 liblsan0                 /usr/lib/*/liblsan.so.0 /usr/lib/liblsan.so.0 /usr/lib64/liblsan.so.0
+libmimalloc-dev          /usr/lib/*/libmimalloc.so /usr/lib/libmimalloc.so /usr/lib64/libmimalloc.so
 llvm                     llvm-symbolizer
+mariadb-server-core      mariadbd
 memcached                memcached
 musl-tools               musl-gcc
+nginx                    nginx
+nodejs                   node
 ncurses-term             /usr/share/terminfo/t/tmux-256color /lib/terminfo/t/tmux-256color
 shellcheck               shellcheck
 procps                   pgrep
 redis-server             redis-server
+rustc                    rustc
 tmux                     tmux
 valgrind                 valgrind
 '
@@ -100,19 +112,29 @@ root_prefix() {
     fi
 }
 
+# Of each line "PACKAGE|OTHER" the one that apt can install; PACKAGE where it has neither, for apt to say so.
+known_packages() {
+    local package other
+    while IFS='|' read -r package other; do
+        if [ -n "$other" ] && ! apt-cache show "$package" >/dev/null 2>&1; then package=$other; fi
+        printf '%s\n' "$package"
+    done
+}
+
 install_packages() {
     local packages=("$@") prefix words
     if ! is_debian; then
-        fail "needs what Debian calls ${packages[*]}: install them with your system's package manager, then run make $purpose again"
+        fail "needs what Debian calls ${packages[*]//|/ or }: install them with your system's package manager, then run make $purpose again"
     fi
     if ! words=$(root_prefix); then
-        fail "needs ${packages[*]}, and cannot become root: run apt-get install ${packages[*]} as root, then make $purpose again"
+        fail "needs ${packages[*]//|/ or }, and cannot become root: run apt-get install ${packages[*]%|*} as root, then make $purpose again"
     fi
     mapfile -t prefix < <(printf '%s' "$words")
     local apt=("${prefix[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
     say "installing ${packages[*]}"
     # An update that fails (no network, one bad mirror) does not mean that the packages cannot be had.
     "${apt[@]}" update </dev/null >&2 || true
+    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | known_packages)
     "${apt[@]}" install --no-install-recommends "${packages[@]}" </dev/null >&2 ||
         fail "could not install ${packages[*]}: see above"
 }

@@ -8,6 +8,11 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is a matter of the machine and of what else it does; the first text of all reads Unicode's tables.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 # A skip whose reason has one of these words is about what no set-up can bring: a privilege, a kernel's feature. Any other is
 # about a tool.
@@ -37,6 +42,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid} was skipped in CI: {reason}"
     return report
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what is about abilities that the gperftools of this machine has lost."""
+    if not (item.get_closest_marker("whole_dumps") or item.get_closest_marker("heap_checker")):
+        return
+    from tests.fixtures import gperftools
+
+    if item.get_closest_marker("whole_dumps") and not gperftools.writes_whole_dumps():
+        pytest.skip(f"gperftools {gperftools.version()} writes no whole dump of a heap check here")
+    if item.get_closest_marker("heap_checker") and not gperftools.has_heap_checker():
+        pytest.skip(f"gperftools {gperftools.version()} has no heap checker here")
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,3 @@
-"""Text and bytes in, frozen values out: no processes, no Textual, no psutil."""
+"""Parsers: text and bytes in, frozen values out. They look at no process and draw nothing."""
 
 __version__ = "0.1.0"

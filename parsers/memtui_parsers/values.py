@@ -1,10 +1,11 @@
-"""The values that cross every border of memtui: frozen, comparable, free of behaviour.
+"""The values that all parts of memtui share: frozen, comparable, without behaviour.
 
-Sizes are bytes, addresses are unsigned 64-bit integers of the target, not of the machine that reads them.
+Sizes are bytes. Addresses are unsigned 64-bit integers in the target process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping as NameMap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,7 +13,7 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """One line of /proc/PID/maps: addresses [start, end), ``offset`` bytes into the file at ``path`` ('' when anonymous)."""
+    """A line of /proc/PID/maps: addresses [start, end), at ``offset`` of the file at ``path`` ('' for none)."""
 
     start: int
     end: int
@@ -28,7 +29,7 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class HeapEntry:
-    """One stack of a .heap file: what is in use and what was ever allocated there; return addresses, leaf first."""
+    """A stack of a .heap file: what it has in use, and ever allocated. Addresses are return addresses, leaf first."""
 
     inuse_objects: int
     inuse_bytes: int
@@ -39,16 +40,19 @@ class HeapEntry:
 
 @dataclass(frozen=True, slots=True)
 class HeapProfile:
-    """A heap profile of gperftools or jemalloc or a leak dump, aggregated by stack, in the order of the file.
+    """A heap profile of gperftools or jemalloc, or a leak dump, aggregated by stack, in the order of the file.
 
-    ``kind`` is the header's word after ``@`` (heapprofile, heap_v2, growth ...). ``period``: one allocation in so many bytes
-    was counted, so the entries are estimates (0: every allocation was). ``header`` holds the totals as the file's first line
-    states them, None for jemalloc's; ``whole``: nothing is missing. ``notes`` say in words what was not whole (a cut file,
-    lines passed over).
+    ``kind`` is the header's word after ``@`` (heapprofile, heap_v2, growth ...). ``period``: one allocation per so many
+    bytes was sampled, and the entries are estimates (0: all allocations were counted). ``header`` has the totals in the
+    file's first line, None for jemalloc's. ``whole``: nothing is missing, and every line made sense; ``notes`` say
+    what is (a truncated file, skipped lines).
 
-    In columns, for files of 200,000 stacks: ``stacks`` are distinct, each the positions of its return addresses in
-    ``addresses``, leaf first, as packed unsigned ints (array("I")); ``figures`` has the first four fields of a HeapEntry for
-    each of them, one behind the other.
+    ``names`` has the calls at a return address, innermost first, where the file itself names them; ``samples`` for each
+    stack the number of sampled allocations in use that its figures are estimated from, and is empty without sampling.
+
+    For files of 200,000 stacks the entries are in columns. ``stacks`` are distinct; each is the positions of its return
+    addresses in ``addresses``, leaf first, as packed unsigned ints (array("I")). ``figures`` has the first four fields
+    of a HeapEntry for each stack, one after the other.
     """
 
     kind: str
@@ -60,15 +64,8 @@ class HeapProfile:
     addresses: Sequence[int]
     mappings: tuple[Mapping, ...]
     notes: tuple[str, ...] = ()
-
-    @property
-    def entries(self) -> tuple[HeapEntry, ...]:
-        """Made anew each time, largest in use first, equal ones in the order of the file."""
-        at = self.addresses.__getitem__
-        columns = (self.figures[n::4] for n in range(4))
-        stacks = (tuple(map(at, memoryview(stack).cast("I"))) for stack in self.stacks)
-        found = list(map(HeapEntry, *columns, stacks))
-        return tuple(sorted(found, key=lambda entry: (-entry.inuse_bytes, -entry.inuse_objects)))
+    names: NameMap[int, tuple[Frame, ...]] = field(default_factory=dict)
+    samples: Sequence[int] = ()
 
 
 class LeakKind(str, Enum):
@@ -82,6 +79,7 @@ class LeakKind(str, Enum):
     INDIRECT = "indirect"
     IN_USE = "in-use"
     GROWTH = "growth"
+    ALLOCATED = "allocated"  # freed or not
 
 
 class ReportStatus(str, Enum):
@@ -92,19 +90,23 @@ class ReportStatus(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """An object file a stack runs through: its path in the target's view and its GNU build-id in hex ('' when it has none)."""
+    """A program or library: its path as the target sees it, and its GNU build-id in hex ('' when there is none).
+
+    ``unchecked``: nothing proves that the file which named its frames is the one that ran.
+    """
 
     path: str
     build_id: str = ""
+    unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One step of a stack.
+    """One call of a stack; unknown fields are None.
 
-    ``address`` is the return address as the checker recorded it; ``offset`` the same as a virtual address of the module's
-    ELF file, which is what addr2line takes (look up offset-1: the call, not what follows it). ``function`` is demangled,
-    ``linkage_name`` as the symbol table has it. None: not known (yet).
+    ``address`` is the return address that the checker recorded, ``offset`` the same as a virtual address of the
+    module's ELF file, for addr2line (look up offset-1, which is in the call instruction). ``function`` is demangled,
+    ``linkage_name`` is the name in the symbol table.
     """
 
     address: int
@@ -117,20 +119,32 @@ class Frame:
     inlined: bool = False
 
 
+# A figure that is estimated from fewer samples is rough: with ten it is off by a third (1/sqrt(10)) in one case of three.
+FEW_SAMPLES = 10
+
+
 @dataclass(frozen=True, slots=True)
 class LeakRecord:
-    """What leaked from one stack (leaf first, allocator frames dropped). Unique in its report by (leak_id, kind)."""
+    """The leak of one stack (leaf first, without the allocator's frames). Unique in a report by (leak_id, kind).
+
+    ``samples``: the figures are estimated from about so many sampled allocations; None: all were counted, or unknown.
+    """
 
     leak_id: str
     size_bytes: int
     objects: int
     kind: LeakKind
     stack: tuple[Frame, ...]
+    samples: int | None = None
+
+    @property
+    def few_samples(self) -> bool:
+        return self.samples is not None and self.samples < FEW_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetail:
-    """What a checker adds to an error: where the block was allocated or freed, and the like. The stack may be empty."""
+    """A detail of an error, such as where the block was allocated or freed. The stack may be empty."""
 
     what: str
     stack: tuple[Frame, ...] = ()
@@ -138,9 +152,9 @@ class ErrorDetail:
 
 @dataclass(frozen=True, slots=True)
 class CheckerError:
-    """A fault that is no leak: an invalid read, a value that was never set. Leaf first, the allocator's frames included.
+    """An error that is no leak, such as an invalid read. The stack is leaf first and includes the allocator's frames.
 
-    ``kind`` is the checker's own word (InvalidRead, UninitCondition ...), ``count`` how often it was seen.
+    ``kind`` is the checker's name for it (InvalidRead, UninitCondition ...), ``count`` how often it occurred.
     """
 
     kind: str
@@ -152,7 +166,7 @@ class CheckerError:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """How the run that a report is of ended; None where it has not, or nobody knows."""
+    """How the run of a report ended; None for what is unknown, or has not happened yet."""
 
     exit_code: int | None = None
     signal: str | None = None
@@ -162,10 +176,11 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class LeakReport:
-    """One checker's answer. ``started`` is ISO 8601 in UTC; totals are the checker's, before anything is filtered.
+    """The report of one checker. ``started`` is ISO 8601 in UTC. The totals are the checker's, before any filter.
 
-    ``errors`` are what else it found, in the order it did; they have no part in the totals. ``frames``: all that the stacks
-    are made of, each once, where that is known: 200,000 stacks have four million steps to look through for them.
+    ``errors`` are what else it found, in its order; they are not in the totals. ``frames`` has each frame of the stacks
+    once, if it was filled: to collect them from 200,000 stacks means to look at four million steps. ``seen_bytes``: what
+    the check saw, where that may be little of what the program had; None: it is not, or not known.
     """
 
     checker: str
@@ -180,4 +195,5 @@ class LeakReport:
     notes: tuple[str, ...] = ()
     leaks: tuple[LeakRecord, ...] = ()
     errors: tuple[CheckerError, ...] = ()
+    seen_bytes: int | None = None
     frames: tuple[Frame, ...] = field(default=(), repr=False, compare=False)

@@ -6,11 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 
 CHECK_OFF = "off"
-HEAPCHECK_MODES = ("minimal", "normal", "strict", "draconian", "as-is", "local")
-MEMCHECK, LSAN, PROFILE = "memcheck", "lsan", "profile"
-CHECK_MODES = (*HEAPCHECK_MODES, MEMCHECK, LSAN, PROFILE)
 # The capability beside those of the modes.
 RELEASE_RATE = "release-rate"
+RATE_VARIABLE = "TCMALLOC_RELEASE_RATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +17,10 @@ class LaunchRequest:
 
     ``release_rate`` None: nothing is set. ``tcmalloc`` is 'auto', 'off' or a library's path. ``environment`` holds the
     user's ``--env``. ``for_s`` None: until it ends. ``inherit_stdin``: the target reads what memtui's own stdin is.
-    ``no_guest``: the process is asked nothing; ``force_guest``: also where it cannot be shown harmless. ``attach_pid``: a
-    process that runs already; nothing is launched then, and ``argv`` and ``cwd`` are its own. ``valgrind_args`` and the paths
-    of ``suppressions`` go to the checkers that take such.
+    ``ask``: a process of one thread is asked without waiting for a user. ``no_guest``: the process is asked nothing;
+    ``force_guest``: also where it cannot be shown harmless. ``attach_pid``: a process that runs already; nothing is launched
+    then, and ``argv`` and ``cwd`` are its own. ``valgrind_args`` and the paths of ``suppressions`` go to the checkers that take
+    such.
     """
 
     argv: tuple[str, ...]
@@ -34,6 +33,7 @@ class LaunchRequest:
     sample_hz: float = 10.0
     follow_children: bool = False
     inherit_stdin: bool = False
+    ask: bool = False
     no_guest: bool = False
     force_guest: bool = False
     attach_pid: int | None = None
@@ -54,10 +54,10 @@ def suppressions_in(request: str) -> tuple[str, ...]:
     """The suppression files of a request as a session has it, in JSON; none where it is damaged or there is none."""
     try:
         return tuple(map(str, json.loads(request or "{}").get("suppressions", ())))
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
 
 
 def format_rate(rate: float) -> str:
-    """A release rate as TCMALLOC_RELEASE_RATE gets it and the screen shows it."""
+    """A release rate as RATE_VARIABLE gets it and the screen shows it."""
     return f"{rate:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import resource
 import subprocess
@@ -50,6 +51,27 @@ def test_lower_layers_load_no_textual(root: str, repository: Path) -> None:
     assert not loaded & {"textual", "rich", "memtui"}
     if root == "parsers":
         assert not loaded & {"memtui_profiler", "psutil", "sqlite3"}
+
+
+def test_only_the_viewer_imports_textual_and_rich(repository: Path) -> None:
+    """Also not inside functions: commands import the viewer, never what draws it."""
+    package = repository / "tui" / "memtui"
+    files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] != "viewer"]
+    assert len(files) > 50
+    importers = {
+        str(path.relative_to(package))
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in _imported(node)
+        if name.partition(".")[0] in ("textual", "rich")
+    }
+    assert not importers
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
 
 
 def test_help_loads_neither_textual_nor_what_is_slow(repository: Path) -> None:

@@ -7,11 +7,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from memtui.graph.cells import cells, look_at
-from memtui.graph.window import View
-from memtui_profiler.series import Series
+from memtui.viewer.graph.cells import cells, scene_of
+from memtui.viewer.graph.window import View
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Sample
+from memtui_profiler.session.series import Series
 from memtui_profiler.session.writer import DATABASE, SessionWriter
 from tests.fixtures.graph_app import GIB, add_samples, rss_bytes, state_at
 from tests.fixtures.graph_traffic import bytes_a_second
@@ -30,7 +30,7 @@ def main() -> None:
     state = state_at(series, 300.0)
     begin = time.process_time()
     for _ in range(FRAMES):
-        cells(look_at(state, View(level=3), 110), 16 * GIB, 110, 16)
+        cells(scene_of(state, View(level=3), 110), 16 * GIB, 110, 16)
     out(f"one frame of 110x16: {(time.process_time() - begin) / FRAMES * 1000:.1f} ms\n")
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """What asking costs a busy server of four threads: how long its host thread is disturbed, once, and how long a call takes.
 
-DESIGN: the host at most 1 ms at p99. On a machine that others use, too, the tail is theirs.
+Aim: the host at most 1 ms at p99. On a machine that others use, too, the tail is theirs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from memtui_profiler.process_image import ProcessImage
+from memtui_profiler.process.image import ProcessImage
 from tests.fixtures.guest import TCMALLOC, guest_in, server
 
 ARRIVALS = 300

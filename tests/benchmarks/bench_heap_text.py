@@ -57,7 +57,7 @@ def measure(path: Path, folder: Path) -> None:
     """In a process of its own, so that its peak is the parser's."""
     import gc
 
-    from memtui_parsers.heap_text import parse_heap
+    from memtui_parsers.formats.gperftools_heap import parse_heap
 
     gc.disable()  # as the worker has it
     with timed("parsed"), path.open("rb") as stream:
@@ -67,9 +67,9 @@ def measure(path: Path, folder: Path) -> None:
 def collected(path: Path, folder: Path) -> None:
     import gc
 
-    from memtui_profiler.collect import collect
-    from memtui_profiler.collect_request import CollectRequest
-    from memtui_profiler.collect_worker import encode
+    from memtui_profiler.collect.collect import collect
+    from memtui_profiler.collect.request import CollectRequest
+    from memtui_profiler.collect.worker import encode
 
     gc.disable()  # as the worker has it
     with timed("collected"):
@@ -88,11 +88,11 @@ def shown(path: Path, folder: Path) -> None:
     """In the viewer, of the session that was written."""
     import gc
 
-    from memtui.leaks.arrange import Query
-    from memtui.leaks.model import Grouping, build_table
-    from memtui.leaks.pattern import match_pattern
-    from memtui.leaks.views import View, Wish, answer
-    from memtui.report_desk import load_report_apart
+    from memtui.reports.answer import View, Wish, answer
+    from memtui.reports.arrangement import Query
+    from memtui.reports.pattern import match_pattern
+    from memtui.reports.table import Grouping, build_table
+    from memtui.session.shown_reports import load_report_apart
 
     with timed("read back"):
         _, report = load_report_apart(folder, 1)

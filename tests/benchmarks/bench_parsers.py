@@ -124,11 +124,11 @@ def write_pprof(path: Path) -> None:
 def with_memtui(path: Path, name: str) -> int:
     import io
 
-    from memtui_parsers.folded_stacks import parse_folded_stacks
-    from memtui_parsers.gunzip import Gunzip
-    from memtui_parsers.lsan_log import parse_lsan_log
-    from memtui_parsers.pprof_proto import parse_pprof
-    from memtui_parsers.valgrind_xml import parse_valgrind_xml
+    from memtui_parsers.formats.folded_stacks import parse_folded_stacks
+    from memtui_parsers.formats.pprof.profile import parse_pprof
+    from memtui_parsers.formats.sanitizer_log import parse_lsan_log
+    from memtui_parsers.formats.unpack import gunzip
+    from memtui_parsers.formats.valgrind.xml import parse_valgrind_xml
 
     with path.open("rb") as stream:
         match name:
@@ -139,7 +139,7 @@ def with_memtui(path: Path, name: str) -> int:
             case "folded stacks":
                 return len(parse_folded_stacks(stream).leaks)
             case _:
-                return len(parse_pprof(io.BufferedReader(Gunzip(stream))).report.leaks)
+                return len(parse_pprof(io.BufferedReader(gunzip(stream))).report.leaks)
 
 
 def with_elementtree(path: Path) -> int:

@@ -1,6 +1,6 @@
 """CPU until the first painted frame: memtui and its recorder against an empty Textual application, in the same run.
 
-DESIGN: the viewer at most 1.8 times, with the recorder at most 2.5 times. Medians of alternating rounds.
+Aim: the viewer at most 1.8 times, with the recorder at most 2.5 times. Medians of alternating rounds.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ Side = Callable[[Path, list[int]], Reading]
 
 
 def sample(path: Path) -> list[int]:
-    from memtui_parsers.elf_image import read_image
+    from memtui_parsers.elf.image import read_image
 
     with path.open("rb") as stream:
         text = read_image(stream).section(".text")
@@ -54,9 +54,9 @@ def sample(path: Path) -> list[int]:
 def ours(path: Path, addresses: list[int]) -> Reading:
     """What a collector does with the frames of a report: from the cache where XDG_CACHE_HOME has one."""
     gc.disable()  # as collect_worker.py does
-    from memtui_parsers.elf_facts import read_elf_facts
+    from memtui_parsers.elf.facts import read_elf_facts
     from memtui_profiler.session.rows import LeakFrame, ModuleRow, Symbol
-    from memtui_profiler.symbolize import symbolize
+    from memtui_profiler.symbols.symbolize import symbolize
 
     with path.open("rb") as stream:
         build_id = read_elf_facts(stream).build_id
@@ -86,10 +86,10 @@ def without_cache(path: Path, addresses: list[int]) -> Reading:
 def debug_information(path: Path, addresses: list[int]) -> Reading:
     """The reader alone: what llvm-symbolizer answers without demangling."""
     gc.disable()
-    from memtui_parsers.dwarf_calls import find_calls
-    from memtui_parsers.dwarf_sections import open_dwarf
-    from memtui_parsers.elf_image import read_image
-    from memtui_parsers.elf_symbols import read_functions
+    from memtui_parsers.dwarf.calls import find_calls
+    from memtui_parsers.dwarf.sections import open_dwarf
+    from memtui_parsers.elf.image import read_image
+    from memtui_parsers.elf.symbols import read_functions
 
     with path.open("rb") as stream:
         image = read_image(stream)

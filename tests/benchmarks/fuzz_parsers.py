@@ -3,7 +3,7 @@
     PYTHONPATH=. python tests/benchmarks/fuzz_parsers.py [--seconds N] [PARSER ...]
 
 With atheris (pip install atheris; PyPI has it for CPython on Linux) coverage guides it; without, files are damaged at random, as
-tests/parsers/test_mutations.py does for a few seconds with the same seeds each time. What broke a parser is kept and named.
+tests/parsers/formats/test_mutations.py does for a few seconds with the same seeds each time. What broke a parser is kept and named.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MEMORY_MB = 1024
 INPUT_S = 10
 PARSER_NAMES = (
-    "valgrind_xml", "valgrind_text", "lsan_log", "pprof_proto", "folded_stacks", "report_json", "heap_text", "heapcheck_log",
-    "sniff", "gunzip", "zstd", "maps", "procfs", "cgroup", "tcmalloc_stats", "malloc_info", "suppressions", "names",
-    "sanitizer_frames", "clean_text", "elf", "dwarf",
+    "valgrind_xml", "valgrind_text", "sanitizer_log", "pprof", "folded_stacks", "json_reader", "gperftools_heap", "heapcheck_log",
+    "sniff", "gunzip", "zstd", "maps", "procfs", "cgroup", "tcmalloc", "malloc_info", "suppressions", "names",
+    "sanitizer_steps", "clean_text", "elf", "dwarf",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import traceback
 from collections import Counter
 from functools import partial
 
-from memtui_profiler.process_image import ProcessImage
+from memtui_profiler.process.image import ProcessImage
 from tests.fixtures.guest import TCMALLOC, arrive_in, build, die_in_a_child, server
 from tests.fixtures.waiting import until
 from tests.integration.test_guest_eintr import KINDS, REFUSED, VISITS, Returned, all_runs

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import shutil
 import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +16,11 @@ from typing import Any
 import pytest
 
 from memtui_parsers.values import LeakReport
+from memtui_profiler.allocators.tcmalloc import RATE_FLAG
 from memtui_profiler.events import EventKind
-from memtui_profiler.process_image import ProcessImage
+from memtui_profiler.process.image import ProcessImage
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import AllocatorSample, GuestRow, ReportEnd, ReportNote, ReportRow, SymbolsEnd
-from memtui_profiler.tcmalloc_library import RATE_FLAG
 from tests.fixtures.leaky import build
 from tests.fixtures.live import Live, record
 from tests.fixtures.request_server import LEAKING_LINE, SESSION_BYTES, Client
@@ -78,7 +81,7 @@ def test_what_was_freed_and_kept_is_given_back_on_demand(
     allocator: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
     with serving(tmp_path, **options) as (live, client):
-        pid = live.launched.pid
+        pid = live.launched_pid
         # Blocks too large for tcmalloc's thread caches, which no release gives back, and too small for glibc's mmap.
         client.ask("burst 400 512" if allocator == "tcmalloc" else "burst 400")
         before = asked(live)
@@ -99,7 +102,7 @@ def test_the_page_heap_is_what_the_program_freed(tmp_path: Path) -> None:
         client.ask("burst 400")
         sample = until(lambda: _with_free(live, 380 * MIB), "the page heap holds what was freed")
         assert sample.in_use_bytes == pytest.approx(first.in_use_bytes, abs=2 * MIB)
-        assert rss_bytes(live.launched.pid) > 380 * MIB
+        assert rss_bytes(live.launched_pid) > 380 * MIB
         row = until(
             lambda: next((s for s in reversed(live.samples()) if (s.kept_bytes or 0) > 380 * MIB), None),
             "samples carry the split",
@@ -131,7 +134,7 @@ def _with_free(live: Live, least_bytes: int) -> AllocatorSample | None:
 
 def test_the_rate_is_set_in_the_running_process(tmp_path: Path) -> None:
     with serving(tmp_path) as (live, client):
-        pid = live.launched.pid
+        pid = live.launched_pid
         assert live.ask("rate", release_rate=7.25).ok
         address = ProcessImage(pid).address_of(RATE_FLAG)
         assert address is not None
@@ -151,15 +154,16 @@ def test_a_rate_that_somebody_else_sets_is_noticed(tmp_path: Path) -> None:
     with serving(tmp_path) as (live, _):
         before = asked(live)
         assert before.release_rate == 1.0
-        address = ProcessImage(live.launched.pid).address_of(RATE_FLAG)
+        address = ProcessImage(live.launched_pid).address_of(RATE_FLAG)
         assert address is not None
-        with open(f"/proc/{live.launched.pid}/mem", "r+b", buffering=0) as memory:
+        with open(f"/proc/{live.launched_pid}/mem", "r+b", buffering=0) as memory:
             memory.seek(address)
             memory.write(struct.pack("<d", 3.0))
         (event,) = until(lambda: live.events(EventKind.RATE_CHANGED), "the change is an event")
         assert "1 -> 3" in event.text
 
 
+@pytest.mark.heap_checker
 def test_live_checks_name_the_leaking_line_and_its_growth(tmp_path: Path) -> None:
     with serving(tmp_path, mode="normal") as (live, client):
         client.ask("leak 100")
@@ -178,6 +182,7 @@ def test_live_checks_name_the_leaking_line_and_its_growth(tmp_path: Path) -> Non
         assert len(live.events(EventKind.LEAK_CHECK)) == 2
 
 
+@pytest.mark.heap_checker
 def test_a_live_check_without_leaks_says_so(tmp_path: Path) -> None:
     with serving(tmp_path, mode="normal") as (live, client):
         client.ask("hold 1000")
@@ -187,6 +192,54 @@ def test_a_live_check_without_leaks_says_so(tmp_path: Path) -> None:
         assert report.total_bytes == 0
 
 
+@pytest.mark.parametrize("obstacle", ["fifo", "link", "folder", "deleted"])
+@pytest.mark.heap_checker
+def test_a_live_check_whose_log_cannot_be_written_harms_nobody(obstacle: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    with serving(tmp_path, mode="normal") as (live, client):
+        client.ask("ping")
+        log = live.folder / "runs" / "1" / "live-1.log"
+        if obstacle == "fifo":
+            os.mkfifo(log)
+        elif obstacle == "link":
+            log.symlink_to(victim)
+        elif obstacle == "folder":
+            log.mkdir()
+        else:
+            shutil.rmtree(log.parent)
+        live.ask("check", deadline_s=60)
+        until(lambda: live.events(EventKind.FAILED) or live.events(EventKind.REFUSED), "it is told")
+        assert live.ask("watch").ok
+        until(lambda: newest_after(live, asked(live)), "it is asked again")
+    assert victim.read_text() == "untouched"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk here")
+@pytest.mark.heap_checker
+def test_a_live_check_on_a_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        path = tmp_path / "s"
+        with record(disk / "sessions", build("request_server").path, path, cwd=tmp_path, mode="normal") as live:
+            client = Client(path)
+            client.ask("leak 1")
+            with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while True:
+                    filler.write(bytes(4096))
+            live.ask("check", deadline_s=60)
+            assert live.ask("watch").ok
+            (disk / "filler").unlink()
+            assert live.ask("check", deadline_s=60).ok
+            client.close()
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.heap_checker
 def test_without_a_check_mode_a_live_check_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with serving(tmp_path) as (live, client):
         error = live.ask("check").error
@@ -198,14 +251,15 @@ def test_without_a_check_mode_a_live_check_is_refused_in_one_sentence(tmp_path: 
 
 
 @pytest.mark.parametrize("mode", ["normal", "draconian"])
+@pytest.mark.heap_checker
 def test_a_server_that_handles_no_signal_ends_with_its_report(mode: str, tmp_path: Path) -> None:
-    """SIGTERM would have killed it without one: exit() is asked of it."""
+    """SIGTERM kills it without one: it is checked before."""
     with serving(tmp_path, mode=mode) as (live, client):
         client.ask("leak 100")
         client.close()
         assert live.ask("stop").ok
         end = live.end(1)
-        assert end.exit_code == 1, end
+        assert end.signal == "SIGTERM", end
         live.settled(1)
         (report,) = live_reports(live, 1)
         assert leaked_at(report, LEAKING_LINE) >= 95 * SESSION_BYTES
@@ -230,11 +284,11 @@ def test_snapshots_of_a_process_that_was_started_without_a_profiler(tmp_path: Pa
 def test_a_process_of_one_thread_is_left_alone_until_it_is_asked(tmp_path: Path) -> None:
     with record(tmp_path, build("server").path, "ignore") as live:
         until(lambda: [row for row in live.reader.rows(GuestRow) if row.state == "waiting"], "it waits to be asked")
-        assert len(os.listdir(f"/proc/{live.launched.pid}/task")) == 1
+        assert len(os.listdir(f"/proc/{live.launched_pid}/task")) == 1
         assert not live.reader.rows(AllocatorSample)
         assert live.ask("ask").ok
         asked(live)
-        assert len(os.listdir(f"/proc/{live.launched.pid}/task")) == 2
+        assert len(os.listdir(f"/proc/{live.launched_pid}/task")) == 2
 
 
 def test_no_guest_means_none(tmp_path: Path) -> None:
@@ -245,7 +299,7 @@ def test_no_guest_means_none(tmp_path: Path) -> None:
         assert error is not None
         assert "--no-guest" in error.why
         assert live.ask("rate", release_rate=2.0).ok, "the rate takes no thread"
-        assert b"memtui" not in b"".join(p.read_bytes() for p in Path(f"/proc/{live.launched.pid}/task").glob("*/comm"))
+        assert b"memtui" not in b"".join(p.read_bytes() for p in Path(f"/proc/{live.launched_pid}/task").glob("*/comm"))
         client.ask("ping")
 
 
@@ -254,14 +308,15 @@ def test_a_tcmalloc_that_is_linked_in_answers_by_its_symbols(tmp_path: Path) -> 
         client.ask("burst 100")
         until(lambda: _with_free(live, 90 * MIB), "its page heap is known")
         assert live.ask("release").ok
-        until(lambda: rss_bytes(live.launched.pid) < 20 * MIB, "RSS falls", deadline_s=5.0)
+        until(lambda: rss_bytes(live.launched_pid) < 20 * MIB, "RSS falls", deadline_s=5.0)
 
 
+@pytest.mark.heap_checker
 def test_an_ended_report_stays_whole_when_the_process_dies_in_a_check(tmp_path: Path) -> None:
     with serving(tmp_path, mode="normal") as (live, client):
         client.ask("hold 200000")
         identifier = live.control.send("check")
-        os.kill(live.launched.pid, 9)
+        os.kill(live.launched_pid, 9)
         reply = until(
             lambda: next((reply for reply in live.control.poll() if reply.id == identifier), None), "it is answered"
         )

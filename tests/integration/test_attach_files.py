@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from memtui_parsers.values import LeakReport
-from memtui_profiler.asker import Conversation
-from memtui_profiler.descendants import children_of
+from memtui_profiler.asking.allocator_figures import ask_figures
+from memtui_profiler.asking.asked_process import AskedProcess
+from memtui_profiler.asking.target_files import own_pid
 from memtui_profiler.errors import UserError
-from memtui_profiler.questions.figures import ask_figures
-from memtui_profiler.questions.target_files import own_pid
-from memtui_profiler.running_files import RunningFiles
+from memtui_profiler.process.descendants import children_of
+from memtui_profiler.process.held_files import HeldFiles
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import Run
 from tests.fixtures.attached import attached, named_reports, newest_figures, running, thread_names
@@ -52,6 +52,8 @@ def replace(path: Path, other: Path) -> None:
     shutil.copy(other, path)
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_a_program_that_was_replaced_is_named_from_the_file_that_runs(tmp_path: Path) -> None:
     program = Path(shutil.copy(build("request_server").path, tmp_path / "server"))
     environment = {**CHECKED, "HEAP_CHECK_DUMP_DIRECTORY": str(tmp_path)}
@@ -73,6 +75,8 @@ def test_a_program_that_was_replaced_is_named_from_the_file_that_runs(tmp_path: 
         client.close()
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_a_library_that_was_replaced_is_named_from_the_file_that_runs(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may open what is mapped of a deleted library")
@@ -90,6 +94,7 @@ def test_a_library_that_was_replaced_is_named_from_the_file_that_runs(tmp_path: 
             assert leak.bytes * 0.9 <= found <= leak.bytes, (leak, report.notes)
 
 
+@pytest.mark.heap_checker
 def test_a_launched_program_that_is_built_anew_while_it_runs_is_named_at_its_exit(tmp_path: Path) -> None:
     built = build("library_server")
     shutil.copytree(built.folder, tmp_path / "made")
@@ -129,6 +134,8 @@ def in_namespaces(program: Path) -> Iterator[int]:
         yield pid
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_a_process_in_other_mount_and_pid_namespaces(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("namespaces are made by root here")
@@ -159,6 +166,8 @@ def test_a_process_in_other_mount_and_pid_namespaces(tmp_path: Path) -> None:
         client.close()
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_another_users_process_as_root(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may look into another user's process")
@@ -262,17 +271,17 @@ def test_an_ordinary_user_asks_and_reads_what_is_its_own(tmp_path: Path) -> None
             program.unlink()
 
             def asked() -> str:
-                conversation = Conversation(process.pid, force=False, on_arrival=lambda _: None)
-                free_bytes = ask_figures(conversation).stats.free_bytes
-                conversation.leave()
-                files = RunningFiles()
+                asked_process = AskedProcess(process.pid, force=False, on_arrival=lambda _: None)
+                free_bytes = ask_figures(asked_process).stats.free_bytes
+                asked_process.leave()
+                files = HeldFiles()
                 files.look(process.pid, Path(f"/proc/{process.pid}/maps").read_bytes())
                 same = Path(files.paths[f"{program} (deleted)"]).read_bytes() == content
                 return f"over 40 MiB free: {free_bytes > 40 << 20}, the same file: {same}"
 
             assert as_user(NOBODY, asked) == "over 40 MiB free: True, the same file: True"
             assert "memtui" not in thread_names(process.pid)
-            said = as_user(NOBODY, lambda: str(Conversation(1, force=False, on_arrival=lambda _: None).image))
+            said = as_user(NOBODY, lambda: str(AskedProcess(1, force=False, on_arrival=lambda _: None).image))
             assert "sudo memtui attach 1" in said
             client.ask("ping")
             client.close()

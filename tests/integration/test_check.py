@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from memtui.controller import SessionFollower
-from memtui.report_names import origin_words
+from memtui.session.follower import SessionFollower
+from memtui.session.report_names import origin_words
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Event
 from tests.fixtures.command_line import memtui_command, memtui_environment, run_memtui, start_memtui
@@ -49,6 +49,7 @@ def nothing_is_left(home: Path) -> bool:
     return not [path for path in home.iterdir() if path.name.startswith("memtui-")]
 
 
+@pytest.mark.heap_checker
 def test_0_no_leak(tmp_path: Path) -> None:
     code, document, _ = check_json(tmp_path, str(build("no_leak").path))
     assert code == 0
@@ -58,6 +59,7 @@ def test_0_no_leak(tmp_path: Path) -> None:
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.heap_checker
 def test_1_leaks_are_named_by_their_lines(tmp_path: Path) -> None:
     program = build("basic")
     code, document, stderr = check_json(tmp_path, "--check", "draconian", str(program.path))
@@ -72,6 +74,7 @@ def test_1_leaks_are_named_by_their_lines(tmp_path: Path) -> None:
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.heap_checker
 def test_1_as_text(tmp_path: Path) -> None:
     program = build("basic")
     result = run_memtui(tmp_path, ["check", "--check", "draconian", str(program.path)])
@@ -177,6 +180,7 @@ def test_6_no_leak_but_the_program_failed(tmp_path: Path) -> None:
     assert "7" in stderr.splitlines()[-1]
 
 
+@pytest.mark.heap_checker
 def test_130_interrupted_still_reports(tmp_path: Path) -> None:
     program = build("server")
     process = start_memtui(tmp_path, ["check", "--check", "draconian", str(program.path), "clean"])
@@ -216,6 +220,7 @@ def stopping_steps(session: Path) -> list[str]:
         reader.close()
 
 
+@pytest.mark.heap_checker
 def test_for_ends_a_server_by_the_ladder(tmp_path: Path) -> None:
     program = build("server")
     code, document, _ = check_json(tmp_path, "--check", "draconian", "--for", "1", str(program.path), "clean")
@@ -223,6 +228,7 @@ def test_for_ends_a_server_by_the_ladder(tmp_path: Path) -> None:
     assert leaked_lines(document, program)[program.leaks[0].line] == (program.leaks[0].bytes, program.leaks[0].objects)
 
 
+@pytest.mark.heap_checker
 def test_keep_leaves_a_session_that_opens(tmp_path: Path) -> None:
     program = build("basic")
     result = run_memtui(tmp_path, ["check", "--keep", "--check", "draconian", str(program.path)])
@@ -246,6 +252,7 @@ def test_the_targets_stdin_is_ours(tmp_path: Path) -> None:
     assert "through\n" in result.stderr and "through" not in result.stdout
 
 
+@pytest.mark.heap_checker
 def test_the_targets_environment(tmp_path: Path) -> None:
     words = ["check", "--check", "draconian", "--release-rate", "2.5", "--env", "MINE=x y", "--", "env"]
     result = run_memtui(tmp_path, words)
@@ -265,6 +272,7 @@ def test_a_check_that_is_told_to_end_takes_its_target_along(tmp_path: Path, numb
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.heap_checker
 def test_a_daemon_is_followed(tmp_path: Path) -> None:
     program = build("daemon")
     code, document, _ = check_json(tmp_path, "--check", "draconian", str(program.path), "300", "exec")
@@ -272,6 +280,7 @@ def test_a_daemon_is_followed(tmp_path: Path) -> None:
     assert leaked_lines(document, program)[program.leaks[0].line] == (program.leaks[0].bytes, program.leaks[0].objects)
 
 
+@pytest.mark.heap_checker
 def test_a_script_is_checked_as_what_it_becomes(tmp_path: Path) -> None:
     program = build("script")
     code, document, _ = check_json(tmp_path, "--check", "draconian", str(program.path))
@@ -280,6 +289,7 @@ def test_a_script_is_checked_as_what_it_becomes(tmp_path: Path) -> None:
         assert leaked_lines(document, program)[leak.line] == (leak.bytes, leak.objects)
 
 
+@pytest.mark.heap_checker
 def test_a_flood_of_output_arrives_whole_and_costs_no_report(tmp_path: Path) -> None:
     program = build("flood")
     code, document, stderr = check_json(tmp_path, "--check", "draconian", str(program.path), "60")
@@ -289,6 +299,7 @@ def test_a_flood_of_output_arrives_whole_and_costs_no_report(tmp_path: Path) -> 
     assert numbers == list(range(60 * 16384))
 
 
+@pytest.mark.heap_checker
 def test_children_are_reported_when_asked_for(tmp_path: Path) -> None:
     program = build("forks")
     words = ["--check", "draconian", "--follow-children", str(program.path), "exec"]
@@ -361,6 +372,7 @@ def test_a_full_disk_is_told_in_sentences(tmp_path: Path, tiny_disk: Path) -> No
     assert "Traceback" not in result.stderr and "disk" in result.stderr and document["notes"]
 
 
+@pytest.mark.heap_checker
 def test_a_hostile_name_is_checked_like_any_other(tmp_path: Path) -> None:
     program = build("basic")
     name = "p\udcff\x1b[31m\nx"
@@ -374,6 +386,7 @@ def test_a_hostile_name_is_checked_like_any_other(tmp_path: Path) -> None:
     assert document["target"]["argv"] == ["./p?\x1b[31m\nx", "?"], "JSON has no bytes that are not UTF-8"
 
 
+@pytest.mark.heap_checker
 def test_a_reader_that_goes_away_does_not_change_the_exit_code(tmp_path: Path) -> None:
     process = start_memtui(tmp_path, ["check", "--check", "draconian", "--format", "json", str(build("basic").path)])
     assert process.stdout is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memtui_parsers.heap_text import parse_heap
+from memtui_parsers.formats.gperftools_heap import parse_heap
 from tests.fixtures.command_line import run_memtui
 from tests.fixtures.leaky import Built, build
 
@@ -39,6 +39,8 @@ def planted(document: dict[str, Any], program: Built) -> dict[int, tuple[int, in
 
 
 @pytest.mark.parametrize("flags", BUILDS, ids=lambda flags: flags[0])
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_every_checker_names_every_planted_line_by_the_same_id(flags: tuple[str, ...], tmp_path: Path) -> None:
     program = build("deep", flags=flags)
     ids: dict[int, set[frozenset[str]]] = {}
@@ -54,6 +56,8 @@ def test_every_checker_names_every_planted_line_by_the_same_id(flags: tuple[str,
 
 
 @pytest.mark.parametrize("name", ["containers", "inlined"])
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_every_checker_reads_a_stack_alike(name: str, tmp_path: Path) -> None:
     """Inlined calls of the standard library too, of which valgrind says their bare names."""
     program = build(name, flags=BUILDS[1])
@@ -71,6 +75,8 @@ def test_every_checker_reads_a_stack_alike(name: str, tmp_path: Path) -> None:
         assert by_mode["memcheck"] == by_mode["draconian"] == by_mode["lsan"]
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_totals_are_each_tools_own(tmp_path: Path) -> None:
     program = build("deep", flags=BUILDS[0])
     for mode in MODES:
@@ -107,6 +113,7 @@ def memcheck_totals(xml: str) -> dict[str, int]:
     return dict(totals)
 
 
+@pytest.mark.heap_checker
 def test_auto_takes_lsan_where_the_heap_checker_cannot_work(tmp_path: Path) -> None:
     program = build("deep", flags=BUILDS[0])
     for home, tcmalloc, checker in (("a", "auto", "heapcheck"), ("b", "off", "lsan")):

@@ -17,6 +17,7 @@ import pytest
 
 from memtui.demo import build as demo
 from memtui_profiler.errors import UserError
+from tests.fixtures.gperftools import reference_pprof
 
 TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4"
 MIB = 1 << 20
@@ -84,12 +85,14 @@ def test_a_failing_compiler_is_quoted(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_program_that_others_can_replace_is_not_run(server: Path) -> None:
     server.parent.chmod(0o777)
     try:
-        with pytest.raises(UserError, match="others can write"):
+        with pytest.raises(UserError, match="every user may write"):
             demo.build(server.parents[1])
     finally:
         server.parent.chmod(0o700)
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_draconian_report_holds_exactly_the_planted_leaks(server: Path, tmp_path: Path) -> None:
     checked = {"HEAPCHECK": "draconian", "HEAP_CHECK_DUMP_DIRECTORY": str(tmp_path)}
     with running(server, "--storyboard", "--for", "2", **checked) as process:
@@ -97,7 +100,7 @@ def test_draconian_report_holds_exactly_the_planted_leaks(server: Path, tmp_path
         assert process.returncode == 1
     (dump,) = tmp_path.glob("*.heap")
     command = [
-        "google-pprof",
+        reference_pprof(),
         "--text",
         "--lines",
         "--heapcheck",
@@ -161,7 +164,7 @@ def test_hostile_frames_cost_only_their_connection(server: Path) -> None:
 
 
 def test_release_rate_decides_what_stays_after_the_bursts(server: Path) -> None:
-    """SCREEN.md's storyboard: at rate 1 the wall stays, at 7.5 the same load falls back to what is in use."""
+    """The demo's story: at rate 1 the wall stays, at 7.5 the same load falls back to what is in use."""
     deadline = time.monotonic() + 60
     with (
         running(server, "--storyboard", TCMALLOC_RELEASE_RATE="1") as low,

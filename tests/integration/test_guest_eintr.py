@@ -14,7 +14,7 @@ from memtui_profiler.guest.host import choose_host
 from memtui_profiler.guest.libc import find_libc
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.threads import sleep_of
-from memtui_profiler.process_image import ProcessImage
+from memtui_profiler.process.image import ProcessImage
 from tests.fixtures.guest import Target, build, guest_in, refusal_of, running, server
 
 VISITS = 3

@@ -14,7 +14,7 @@ import pytest
 from memtui_profiler.guest.parking import PAUSE
 from memtui_profiler.guest.ptrace import Fault, no_fault
 from memtui_profiler.guest.threads import sleep_of, status_of, thread_ids
-from memtui_profiler.process_image import ProcessImage
+from memtui_profiler.process.image import ProcessImage
 from tests.fixtures.guest import LONG, TCMALLOC, Target, arrive_in, die_in_a_child, guest_in, kill_self, server
 from tests.fixtures.waiting import until
 
@@ -103,7 +103,15 @@ def test_the_steps_are_those_that_are_known() -> None:
     assert {"seize", "interrupt", "stopped", "write the frame", "set registers", "set signal mask", "detach"} < {
         *arriving
     }
-    assert later == ["seize", "interrupt", "stopped", "get registers", "write the way back", "set registers", "detach"]
+    assert later == [
+        "seize",
+        "interrupt",
+        "stopped",
+        "get registers",
+        "write the parking frame",
+        "set registers",
+        "detach",
+    ]
 
 
 @pytest.mark.parametrize("how", list(SERVERS))

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from memtui_profiler.allocators.find import find_allocator
-from memtui_profiler.asker import Conversation
+from memtui_profiler.asking.asked_process import AskedProcess
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.arrival import arrive
-from memtui_profiler.guest.guest import GuestBusyError, GuestGoneError, GuestThread
+from memtui_profiler.guest.errors import GuestBusyError, GuestGoneError
+from memtui_profiler.guest.guest import GuestThread
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.parking import PAUSE
 from memtui_profiler.guest.threads import name_of, sleep_of, thread_ids
-from memtui_profiler.process_image import ProcessImage
-from tests.fixtures.call_server import library
+from memtui_profiler.process.image import ProcessImage
+from tests.fixtures.call_server import find_allocator, library
 from tests.fixtures.guest import (
     NOBODY,
     TCMALLOC,
@@ -203,12 +203,12 @@ def test_thread_local_variables_that_take_too_much_of_a_stack() -> None:
         assert target.serves()
 
 
-def test_the_conversation_leaves_from_a_call_likewise() -> None:
+def test_an_asked_process_is_left_from_a_call_likewise() -> None:
     with server() as target:
-        conversation = Conversation(target.pid, force=False, on_arrival=lambda arrival: None)
-        guest = conversation.guest
+        asked = AskedProcess(target.pid, force=False, on_arrival=lambda arrival: None)
+        guest = asked.guest
         guest.begin(sleeps(target.pid), CALL_S)
-        conversation.leave()
+        asked.leave()
         until(lambda: is_gone(guest), "it has left")
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.arrival import arrive
-from memtui_profiler.guest.guest import GuestBusyError, GuestGoneError
+from memtui_profiler.guest.errors import GuestBusyError, GuestGoneError
 from memtui_profiler.guest.libc import find_libc
 from memtui_profiler.guest.memory import ProcessMemory
 from memtui_profiler.guest.ptrace import Tracee
 from memtui_profiler.guest.threads import status_of, thread_ids
-from memtui_profiler.process_image import ProcessImage
+from memtui_profiler.process.image import ProcessImage
 from tests.fixtures.guest import NOBODY, Target, as_user, build, guest_in, refusal_of, running, server
 from tests.fixtures.waiting import until
 

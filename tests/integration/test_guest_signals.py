@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from memtui_profiler.process_image import ProcessImage
-from tests.fixtures.guest import LONG, TCMALLOC, Target, arrive_in, build, server
+from memtui_profiler.process.image import ProcessImage
+from tests.fixtures.guest import LONG, TCMALLOC, Target, arrive_in, build, running, server
 from tests.fixtures.waiting import until
 
 CALLS = 10_000 if LONG else 1_000
@@ -55,6 +57,18 @@ def test_all_signals_come_in_order(how: str, signals: str) -> None:
         assert seen(target) == (sent[0], 0)
         assert sent[0] > VISITS
         assert target.serves()
+
+
+def test_a_thread_that_takes_its_signals_in_sigsuspend() -> None:
+    """nginx' master: woken for a visit it sleeps on with its signals unblocked for that time alone, and none is lost."""
+    with running([build("suspended")]) as target:
+        with signals_sent(target.pid) as sent:
+            for _ in range(VISITS):
+                arrival = arrive_in(target.pid)
+                assert arrival.host_tid == target.pid
+                arrival.guest.leave()
+        os.kill(target.pid, signal.SIGTERM)
+        assert target.answer() == f"{sent[0]} 0" and sent[0] > 0
 
 
 def test_a_change_of_user_takes_the_guest_along_and_leaves_it_parked() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.gperftools import reference_pprof
 from tests.fixtures.leaky import build
 
 TCMALLOC = Path("/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4")
@@ -49,7 +50,7 @@ def run_draconian(program: Path, dumps: Path, *arguments: str) -> subprocess.Com
 
 def pprof_lines(program: Path, dump: Path, measure: str) -> Counter[str]:
     """What google-pprof says leaked from each FILE:LINE, callees included."""
-    command = ["google-pprof", "--text", "--lines", "--heapcheck", "--show_bytes", measure, str(program), str(dump)]
+    command = [reference_pprof(), "--text", "--lines", "--heapcheck", "--show_bytes", measure, str(program), str(dump)]
     text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     lines: Counter[str] = Counter()
     for row in text.splitlines()[1:]:
@@ -59,6 +60,8 @@ def pprof_lines(program: Path, dump: Path, measure: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", CHECKED)
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_google_pprof_names_every_planted_line(name: str, tmp_path: Path) -> None:
     program = build(name)
     assert run_draconian(program.path, tmp_path, *(["1"] if name == "flood" else [])).returncode == 1
@@ -69,6 +72,8 @@ def test_google_pprof_names_every_planted_line(name: str, tmp_path: Path) -> Non
         assert (objects[f"{leak.file}:{leak.line}"], sizes[f"{leak.file}:{leak.line}"]) == (leak.objects, leak.bytes)
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_plugin_leaks_whether_it_stays_loaded_or_not(tmp_path: Path) -> None:
     program = build("plugin")
     planted = sum(leak.objects for leak in program.leaks)
@@ -82,6 +87,7 @@ def test_plugin_leaks_whether_it_stays_loaded_or_not(tmp_path: Path) -> None:
         assert ("libleaky.so" in text.partition("MAPPED_LIBRARIES")[2]) == (manner == "keep")
 
 
+@pytest.mark.heap_checker
 def test_no_leak_in_normal_mode_and_exit_code_kept(tmp_path: Path) -> None:
     environment = {**os.environ, "LD_PRELOAD": str(TCMALLOC), "HEAPCHECK": "normal", "PPROF_PATH": "/bin/true"}
     ended = subprocess.run(
@@ -91,6 +97,8 @@ def test_no_leak_in_normal_mode_and_exit_code_kept(tmp_path: Path) -> None:
     assert "No leaks found" in ended.stderr
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_only_an_executed_child_is_checked(tmp_path: Path) -> None:
     program = build("forks")
     for manner, dumped in (("fork", 1), ("exec", 2)):
@@ -109,6 +117,7 @@ def test_death_by_a_signal_leaves_no_report(number: str, returncode: int, tmp_pa
 
 
 @pytest.mark.parametrize(("manner", "returncode", "dumped"), [("", -15, 0), ("clean", 1, 1)])
+@pytest.mark.heap_checker
 def test_server_reports_only_when_it_handles_sigterm(manner: str, returncode: int, dumped: int, tmp_path: Path) -> None:
     command = [str(build("server").path), manner]
     with subprocess.Popen(
@@ -121,6 +130,7 @@ def test_server_reports_only_when_it_handles_sigterm(manner: str, returncode: in
     assert len(list(tmp_path.glob("*.heap"))) == dumped
 
 
+@pytest.mark.heap_checker
 def test_script_runs_the_program_beside_it(tmp_path: Path) -> None:
     program = build("script")
     assert program.path.read_bytes().startswith(b"#!/bin/sh")

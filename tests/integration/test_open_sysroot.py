@@ -88,6 +88,8 @@ def planted(document: dict[str, Any]) -> Sums:
 
 
 @pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_the_planted_lines_are_named_from_where_the_files_are_now(moved: Moved, tmp_path: Path, flat: bool) -> None:
     root = tmp_path / "root"
     collected(moved, root, flat=flat)
@@ -109,6 +111,8 @@ def test_the_planted_lines_are_named_from_where_the_files_are_now(moved: Moved, 
 
 
 @pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_a_library_that_was_rebuilt_names_nothing(moved: Moved, tmp_path: Path, flat: bool) -> None:
     root = tmp_path / "root"
     folder = collected(moved, root, flat=flat)
@@ -150,6 +154,8 @@ def build_id(path: Path) -> str:
     return next(line.split()[-1] for line in text.splitlines() if "Build ID" in line)
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_two_dumps_are_compared_with_names_from_there(moved: Moved, tmp_path: Path) -> None:
     root = tmp_path / "root"
     collected(moved, root, flat=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from memtui_parsers.heap_text import parse_heap
-from memtui_profiler.mmap_events import MmapEvents
+from memtui_parsers.formats.gperftools_heap import parse_heap
+from memtui_profiler.process.mmap_events import MmapEvents
 from tests.fixtures.command_line import run_memtui
+from tests.fixtures.heap_entries import entries_of
 from tests.fixtures.leaky import Built, build
 from tests.integration.test_leaky_programs import CHECKED, pprof_lines
 
@@ -41,6 +42,8 @@ def own_lines(document: dict[str, Any], program: Built) -> tuple[Counter[str], C
 
 
 @pytest.mark.parametrize("name", CHECKED)
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_every_planted_line_is_named_as_by_google_pprof(name: str, tmp_path: Path) -> None:
     program = build(name)
     document, dump = check(tmp_path, program, *(["1"] if name == "flood" else []))
@@ -51,7 +54,7 @@ def test_every_planted_line_is_named_as_by_google_pprof(name: str, tmp_path: Pat
         assert (objects[place], sizes[place]) == (leak.objects, leak.bytes)
         assert objects[place] == pprof_objects[place]
     with dump.open("rb") as stream:
-        entries = parse_heap(stream).entries
+        entries = entries_of(parse_heap(stream))
     assert document["total"] == {
         "bytes": sum(entry.inuse_bytes for entry in entries),
         "objects": sum(entry.inuse_objects for entry in entries),
@@ -60,6 +63,7 @@ def test_every_planted_line_is_named_as_by_google_pprof(name: str, tmp_path: Pat
     assert len({(leak["id"], leak["kind"]) for leak in document["leaks"]}) == len(document["leaks"])
 
 
+@pytest.mark.heap_checker
 def test_a_plugin_that_was_unloaded_is_named_too(tmp_path: Path) -> None:
     events = MmapEvents.open()
     if events is None:
@@ -73,6 +77,7 @@ def test_a_plugin_that_was_unloaded_is_named_too(tmp_path: Path) -> None:
         assert (objects[place], sizes[place]) == (leak.objects, leak.bytes)
 
 
+@pytest.mark.heap_checker
 def test_a_leak_keeps_its_id_from_run_to_run_and_through_a_rebuild(tmp_path: Path) -> None:
     names = ("basic", "no_pie", "dwarf4")
     ids = []

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from memtui_profiler.preflight import preflight
-from memtui_profiler.target import resolve_target, this_machine
-from memtui_profiler.tcmalloc_library import preloadable_libraries
+from memtui_profiler.launch.preflight import preflight
+from memtui_profiler.target.program import resolve_target, this_machine
+from memtui_profiler.target.tcmalloc_library import preloadable_libraries
 from tests.fixtures.command_line import memtui_command, memtui_environment, run_memtui
 from tests.fixtures.tcmalloc_variants import program
 
@@ -38,6 +38,7 @@ LEAKED_BYTES = 95_000
 
 
 @pytest.mark.parametrize("variant", PROMISED)
+@pytest.mark.whole_dumps
 def test_each_checker_finds_the_leaks_or_is_refused(variant: str, tmp_path: Path) -> None:
     path = program(variant)
     target = resolve_target((str(path),), "/", "/bin:/usr/bin")
@@ -69,7 +70,7 @@ def test_on_a_machine_without_tcmalloc_lsan_is_what_is_used(tmp_path: Path) -> N
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["checker"] == "lsan"
     said = " ".join(without("doctor", path).stdout.split())
-    assert "✗ heap check no libtcmalloc is installed here → apt-get install google-perftools" in said
+    assert "✗ heap check no libtcmalloc is installed here → apt-get install libgoogle-perftools4" in said
     assert "✓ instead --check lsan works here" in said
     refused = without("check", "--check", "normal", path)
     assert refused.returncode == 3

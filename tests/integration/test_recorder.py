@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from memtui_profiler.descendants import descendants_of
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
+from memtui_profiler.process.descendants import descendants_of
 from memtui_profiler.session import folders
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Followed, ReportEnd, Sample
@@ -34,18 +34,19 @@ def server() -> Path:
     return leaky.build("server").path
 
 
+@pytest.mark.heap_checker
 def test_the_target_gets_exactly_what_was_asked_for(tmp_path: Path, server: Path) -> None:
     with record(tmp_path, server, mode="draconian", release_rate=2.5) as live:
-        assert set_in(live.launched.pid) == {"TCMALLOC_RELEASE_RATE": "2.5", "HEAPCHECK": "draconian"}
-        assert os.getsid(live.launched.pid) == live.launched.pid
+        assert set_in(live.launched_pid) == {"TCMALLOC_RELEASE_RATE": "2.5", "HEAPCHECK": "draconian"}
+        assert os.getsid(live.launched_pid) == live.launched_pid
         run = live.runs()[0]
-        assert (run.mode, run.release_rate, run.pid) == ("draconian", 2.5, live.launched.pid)
+        assert (run.mode, run.release_rate, run.pid) == ("draconian", 2.5, live.launched_pid)
 
 
 def test_without_options_nothing_is_set_but_the_preload(tmp_path: Path, server: Path) -> None:
     with record(tmp_path, server) as live:
-        environment = environment_of(live.launched.pid)
-        assert set_in(live.launched.pid) == {}
+        environment = environment_of(live.launched_pid)
+        assert set_in(live.launched_pid) == {}
         changed = {name for name, value in environment.items() if os.environ.get(name) != value}
         assert changed <= {"LD_PRELOAD"} | {n for n in environment if n.startswith("PYTEST_")}
 
@@ -55,12 +56,12 @@ def test_relaunch_gives_a_new_pid_with_the_new_rate_and_keeps_the_history(tmp_pa
         until(lambda: len(live.samples()) > 5, "run 1 is sampled")
         reply = live.ask("relaunch", mode="off", release_rate=3.0)
         assert reply.ok
-        assert reply.result["pid"] != live.launched.pid
+        assert reply.result["pid"] != live.launched_pid
         assert set_in(reply.result["pid"]) == {"TCMALLOC_RELEASE_RATE": "3"}
         until(lambda: any(s.run == 2 for s in live.samples()), "run 2 is sampled")
         assert {s.run for s in live.samples()} == {1, 2}
         (event,) = until(lambda: live.events(EventKind.RELAUNCH), "the relaunch is recorded")
-        assert event.text == f"rate 1 -> 3, pid {live.launched.pid} -> {reply.result['pid']}"
+        assert event.text == f"rate 1 -> 3, pid {live.launched_pid} -> {reply.result['pid']}"
         assert live.end(1).signal == "SIGTERM" or live.end(1).exit_code == 0
 
 
@@ -72,7 +73,7 @@ def test_a_relaunch_that_cannot_work_costs_nothing(tmp_path: Path, server: Path)
         reply = live.ask("relaunch", mode="draconian", release_rate=None)
         assert not reply.ok and reply.error is not None
         assert "server" in str(reply.error)
-        assert is_alive(live.launched.pid)
+        assert is_alive(live.launched_pid)
         (event,) = until(lambda: live.events(EventKind.REFUSED), "the refusal is recorded")
         assert event.text == str(reply.error)
 
@@ -125,6 +126,7 @@ def test_how_a_target_ended_is_recorded(
         live.settled(1)
 
 
+@pytest.mark.heap_checker
 def test_the_report_of_a_checked_run_follows_its_end(tmp_path: Path) -> None:
     program = leaky.build("basic")
     with record(tmp_path, program.path, mode="draconian") as live:
@@ -136,6 +138,7 @@ def test_the_report_of_a_checked_run_follows_its_end(tmp_path: Path) -> None:
         assert len(live.events(EventKind.REPORT)) == 1
 
 
+@pytest.mark.heap_checker
 def test_a_killed_target_says_why_there_is_no_report(tmp_path: Path) -> None:
     with record(tmp_path, "sh", "-c", "kill -KILL $$", mode="draconian") as live:
         live.settled(1)
@@ -165,7 +168,7 @@ def two_below(pid: int) -> tuple[int, ...]:
 
 def test_children_that_ignore_sigterm_do_not_outlive_a_stop(tmp_path: Path) -> None:
     with record(tmp_path, Path(sys.executable), "-c", CHILDREN) as live:
-        below = until(lambda: two_below(live.launched.pid), "both are there")
+        below = until(lambda: two_below(live.launched_pid), "both are there")
         assert live.ask("stop").ok
         until(lambda: not any(is_alive(pid) for pid in below), "both are gone")
         notes = until(lambda: live.events(EventKind.NOTE), "it is said")
@@ -181,9 +184,9 @@ def test_a_daemon_is_followed_into_its_second_process(tmp_path: Path) -> None:
             return rows[-1] if len(after) > 10 else None
 
         followed = until(settled_daemon, "the daemon is followed and sampled")
-        assert followed.pid != live.launched.pid
+        assert followed.pid != live.launched_pid
         assert is_alive(followed.pid)
-        assert not is_alive(live.launched.pid)
+        assert not is_alive(live.launched_pid)
         live.ask("stop")
         live.end(1)
         until(lambda: not is_alive(followed.pid), "the daemon is stopped")
@@ -198,13 +201,13 @@ def test_killing_the_recorder_leaves_the_target_and_a_session_that_opens(tmp_pat
         os.kill(live.recorder_pid, signal.SIGKILL)
         killed_s = time.clock_gettime(time.CLOCK_BOOTTIME) - boottime
         until(lambda: not folders.is_live(live.folder), "the lock is free")
-        assert is_alive(live.launched.pid)
+        assert is_alive(live.launched_pid)
         reader = SessionReader(live.folder / "session.db")
         assert killed_s - reader.rows(Sample)[-1].at_s <= 1.0
         reader.close()
         with sqlite3.connect(live.folder / "session.db") as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert is_alive(live.launched.pid)
+        assert is_alive(live.launched_pid)
 
 
 def test_a_viewer_that_vanishes_stops_nothing(tmp_path: Path, server: Path) -> None:
@@ -213,7 +216,7 @@ def test_a_viewer_that_vanishes_stops_nothing(tmp_path: Path, server: Path) -> N
         seen = len(live.samples())
         samples = until(lambda: s if len(s := live.samples()) > seen + 20 else None, "samples go on")
         assert max(b.at_s - a.at_s for a, b in itertools.pairwise(samples)) < 0.3
-        assert is_alive(live.launched.pid)
+        assert is_alive(live.launched_pid)
 
 
 def test_the_recorder_ends_when_the_target_has_and_nobody_watches(tmp_path: Path) -> None:
@@ -285,7 +288,7 @@ def test_the_shell_sees_no_process_of_ours_left(tmp_path: Path) -> None:
         until(lambda: live.samples(), "it runs")
         live.ask("stop")
         live.end(1)
-        group = live.launched.pid
+        group = live.launched_pid
         until(
             lambda: subprocess.run(["pgrep", "-g", str(group)], capture_output=True).returncode == 1,
             "what the target left in its group is stopped too",
@@ -310,7 +313,7 @@ def test_a_relaunch_with_what_is_no_rate_is_refused_and_recording_goes_on(tmp_pa
         assert not reply.ok
         seen = len(live.samples())
         until(lambda: len(live.samples()) > seen, "samples go on")
-        assert is_alive(live.launched.pid)
+        assert is_alive(live.launched_pid)
 
 
 def test_what_an_earlier_run_left_behind_is_not_followed_as_a_later_one(tmp_path: Path) -> None:

@@ -114,8 +114,21 @@ def test_root_installs_exactly_what_is_missing(machine: Machine, tmp_path: Path)
     machine.command("id", "echo 0")
     machine.command("apt-get", f'echo "$@" >>{tmp_path}/changes; echo for people')
     machine.make_environment_ready("test")
-    machine.have("objcopy", "file", "google-pprof", "llvm-symbolizer", "pgrep", "shellcheck", "valgrind")
-    machine.have("memcached", "musl-gcc", "redis-server")
+    machine.have(
+        "curl",
+        "objcopy",
+        "file",
+        "google-pprof",
+        "go",
+        "heaptrack_print",
+        "jeprof",
+        "ld.gold",
+        "llvm-symbolizer",
+        "pgrep",
+        "shellcheck",
+        "valgrind",
+    )
+    machine.have("mariadbd", "memcached", "musl-gcc", "nginx", "node", "redis-server", "rustc")
     ended = machine.setup("test")
     assert (ended.returncode, ended.stdout) == (0, "")
     installed = (tmp_path / "changes").read_text().splitlines()[-1].split()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from memtui_parsers.suppressions import Syntax, syntax_of
+from memtui_parsers.report.suppressions import Syntax, syntax_of
 from memtui_parsers.values import LeakKind, LeakReport
+from memtui_profiler.checkers.suppression_files import add_suppression
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import ReportRow
 from memtui_profiler.session.writer import DATABASE
-from memtui_profiler.suppression_files import add_suppression
 from tests.fixtures.command_line import run_memtui
 from tests.fixtures.leaky import build
 
@@ -52,6 +52,8 @@ def test_valgrind_itself_honours_what_was_written(tmp_path: Path) -> None:
     assert lost(after) == [one for one in lost(before) if one != target.leak_id]
 
 
+@pytest.mark.heap_checker
+@pytest.mark.whole_dumps
 def test_one_file_holds_for_checkers_of_another_syntax(tmp_path: Path) -> None:
     code, before, text = checked(tmp_path / "a", "normal")
     assert code == 1 and lost(before) and "suppressed" not in text

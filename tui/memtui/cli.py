@@ -1,4 +1,4 @@
-"""The entry point: reads the arguments, runs the one command they name, and turns every failure into one line."""
+"""The entry point: reads the arguments, runs the command that they name, and turns every failure into one line."""
 
 from __future__ import annotations
 
@@ -13,90 +13,100 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run memtui; returns its exit code: 0, 2 wrong usage, 3 cannot, 130 interrupted, and those of ``check``."""
-    from memtui import __version__, mishap, terminal
-
-    terminal.prepare_streams()
-    mishap.install()
-    if not sys.platform.startswith("linux"):
-        terminal.complain("needs Linux: it reads /proc: run it there, over SSH for example")
-        return EXIT_UNAVAILABLE
-    # Nothing of what a start allocates is garbage, and looking took a fifth of its CPU; what lives on switches it on again.
-    gc.disable()
-    words = sys.argv[1:] if argv is None else argv
     try:
-        if words[:1] == ["recorder"]:  # it starts beside each screen, so it reads no options
-            return _record(words[1:])
-        from memtui.options import parse
+        return _main(argv)
+    except KeyboardInterrupt:  # also of what is imported before there is a command
+        return EXIT_INTERRUPTED
 
-        command, warnings = parse(words, __version__)
+
+def _main(argv: Sequence[str] | None) -> int:
+    from memtui import __version__
+    from memtui.terminal import streams
+
+    streams.prepare_streams()
+    streams.report_crashes()
+    if not sys.platform.startswith("linux"):
+        streams.complain("needs Linux: it reads /proc: run it there, over SSH for example")
+        return EXIT_UNAVAILABLE
+    # A start allocates no garbage, and collecting took a fifth of its CPU time; the viewer and the recorder enable it again.
+    gc.disable()
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        if arguments[:1] == ["recorder"]:  # it starts beside each screen, so it reads no options
+            return _record(arguments[1:])
+        from memtui.options.parse import parse
+
+        command, warnings = parse(arguments, __version__)
         for warning in warnings:
-            terminal.complain(warning)
+            streams.complain(warning)
         code = _run(command)
         sys.stdout.flush()
     except UserError as error:
-        terminal.complain(str(error))
+        streams.complain(str(error))
         code = error.exit_code
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        terminal.give_up_stdout()
+        streams.give_up_stdout()
         code = 0
     finally:
         gc.enable()
     return code
 
 
-def _record(words: Sequence[str]) -> int:
-    """The hidden command ``recorder DIR``: what daemonize.start_recorder() starts. Its stderr is a log: whole tracebacks fit."""
+def _record(arguments: Sequence[str]) -> int:
+    """Run the hidden command ``recorder DIR``, which start_recorder() starts. Its stderr is a log, so it gets whole tracebacks."""
     sys.excepthook = sys.__excepthook__
     from pathlib import Path
 
-    from memtui_profiler.recorder_process import main as record
+    from memtui_profiler.recorder.main import main as record
 
-    if len(words) != 1:
+    if len(arguments) != 1:
         raise UserError(
             "recorder", "it takes a session's folder", "it is memtui's own: start memtui", exit_code=EXIT_USAGE
         )
-    return record(Path(words[0]))
+    return record(Path(arguments[0]))
 
 
 def _run(command: object) -> int:
-    """Each command's module is imported for itself alone: ``--help`` and the recorder must not pay for the screen."""
-    from memtui import options
+    """Run a command. Only its own module is imported: ``--help`` and the recorder must not load the screen."""
+    from memtui.options import parse
 
     match command:
-        case options.Show(text):
+        case parse.Show(text):
             sys.stdout.write(text)
             return 0
-        case options.Launch():
+        case parse.Launch():
             from memtui.commands.launch import run_launch
 
             return run_launch(command)
-        case options.Attach():
-            from memtui.commands.attach import run_attach
+        case parse.Attach():
+            from memtui.commands.launch import run_attach
 
             return run_attach(command)
-        case options.Check():
+        case parse.Regions():
+            from memtui.commands.regions import run_regions
+
+            return run_regions(command)
+        case parse.Check():
             from memtui.commands.check import run_check
 
             return run_check(command)
-        case options.Open():
+        case parse.Open():
             from memtui.commands.open import run_open
 
             return run_open(command)
-        case options.Resume():
+        case parse.Resume():
             from memtui.commands.resume import run_resume
 
             return run_resume(command)
-        case options.Sessions():
+        case parse.Sessions():
             from memtui.commands.sessions import run_sessions
 
             return run_sessions(command)
-        case options.Doctor():
+        case parse.Doctor():
             from memtui.commands.doctor import run_doctor
 
             return run_doctor(command)
-        case options.Demo():
+        case parse.Demo():
             from memtui.commands.demo import run_demo
 
             return run_demo(command)

@@ -1,7 +1,7 @@
-"""What an allocator adapter is given (a way to call into the target) and what it offers.
+"""The interface of an allocator's adapter: what it is given (a way to call into the target) and what it offers.
 
-An adapter lives in the recorder and speaks with one running process. Every answer is read from the target's memory: a return
-value cannot be had (DESIGN.md section 8).
+An adapter lives in the recorder and speaks with one running process. Every answer is read from the target's memory: a
+return value cannot be had (ARCHITECTURE.md, "The guest thread").
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from memtui_parsers.allocator_stats import AllocatorDetail, AllocatorStats
+from memtui_parsers.allocators.stats import AllocatorDetail, AllocatorStats
+from memtui_profiler.errors import UserError
 
 STATS_TIMEOUT_S = 5.0
 RELEASE_TIMEOUT_S = 60.0
@@ -26,8 +27,8 @@ class Memory(Protocol):
 class Caller(Memory, Protocol):
     """The guest thread: has the target run one of its own functions.
 
-    ``scratch`` is the address of ``scratch_bytes`` of memory in the target that are ours between two calls (page aligned,
-    some 256 KiB); what a call leaves there stays until it is overwritten.
+    ``scratch`` is the address of ``scratch_bytes`` of memory in the target that are ours between two calls (page
+    aligned, some 256 KiB); what a call leaves there stays until it is overwritten.
     """
 
     @property
@@ -50,9 +51,13 @@ class Symbols(Protocol):
     def address_of(self, name: str) -> int | None: ...
 
 
+class NoFiguresError(UserError):
+    """The allocator keeps no figures in this process, and never will."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What can be asked of this allocator; ``reason`` and ``todo`` say why not, as phrases without a full stop."""
+    """Whether an allocator can do something; else ``reason`` and ``todo``, as phrases without a full stop."""
 
     available: bool
     reason: str = ""
@@ -74,11 +79,11 @@ class Allocator(Protocol):
     def can_set_rate(self) -> Ability: ...
 
     def stats(self, caller: Caller) -> AllocatorStats:
-        """The figures of now; cheap enough for once a second."""
+        """The current figures; cheap enough for once a second."""
         ...
 
     def detail(self, caller: Caller) -> AllocatorDetail:
-        """Size classes, spans, arenas; dearer."""
+        """Size classes, spans and arenas; more costly than stats()."""
         ...
 
     def release(self, caller: Caller, size_bytes: int | None = None) -> None:
@@ -86,9 +91,12 @@ class Allocator(Protocol):
         ...
 
     def release_rate(self, memory: Memory) -> float | None:
-        """tcmalloc's rate as it stands in the process's memory; None for an allocator without. Needs no call."""
+        """The release rate in the process's memory, read without a call; None for an allocator that has none."""
         ...
 
-    def set_release_rate(self, memory: Memory, rate: float) -> None:
-        """Write the rate and read it back. Raises UserError when the allocator has none or it does not take. Needs no call."""
+    def set_release_rate(self, memory: Memory, rate: float) -> int:
+        """Write the rate and read it back, without a call. Return how many bytes of frees later it acts, at the latest.
+
+        Raises UserError when the allocator has no rate, or does not take this one.
+        """
         ...

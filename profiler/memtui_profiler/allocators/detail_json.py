@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TypeVar
 
-from memtui_parsers.allocator_stats import AllocatorDetail, Arena, SizeClass, SpanList
+from memtui_parsers.allocators.stats import AllocatorDetail, Arena, SizeClass, SpanList
 from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
 
@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 
 def to_json(detail: AllocatorDetail) -> str:
-    """``{"classes": [[size, free objects]], "spans": [[pages, spans, free, returned]], "arenas": [[name, system, free]]}``."""
+    """Return ``{"classes": [[size, free objects]], "spans": [[pages, spans, free, returned]], "arenas": [...]}``.
+
+    An arena is ``[name, system bytes, free bytes]``.
+    """
     return json.dumps(
         {
             "classes": [[c.size_bytes, c.free_objects] for c in detail.size_classes],

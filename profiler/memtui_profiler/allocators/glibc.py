@@ -1,28 +1,33 @@
-"""glibc's malloc in a running process: mallinfo2 for the totals, malloc_info for arenas and bins, malloc_trim to release.
+"""glibc's malloc in a running process: mallinfo2 for totals, malloc_info for arenas and bins, malloc_trim to release.
 
-What its figures do not tell: blocks in the caches of threads (tcache, some KiB a thread) count as in use; and malloc_trim gives
-pages inside free chunks back without a trace, so such chunks are still counted as free then, though they are in no RSS.
+What its figures do not tell: blocks in the caches of threads (tcache, some KiB a thread) count as in use; and
+malloc_trim gives pages inside free chunks back without a trace, so such chunks are still counted as free then, though
+they are in no RSS.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from memtui_parsers.allocator_stats import AllocatorDetail, AllocatorStats, Arena
+from memtui_parsers.allocators.stats import AllocatorDetail, AllocatorStats, Arena
 from memtui_parsers.errors import ParseError
-from memtui_parsers.malloc_info import MallocInfo, parse_malloc_info
 from memtui_profiler.allocators.base import RELEASE_TIMEOUT_S, STATS_TIMEOUT_S, Ability, Caller, Memory, Symbols
+from memtui_profiler.allocators.kind import AllocatorKind, PartNames
 from memtui_profiler.allocators.memory_stream import StreamFunctions, find_stream_functions, text_written
 from memtui_profiler.errors import UserError
 
+if TYPE_CHECKING:
+    from memtui_parsers.allocators.malloc_info import MallocInfo
+
+NAME = "glibc malloc"
 NO_RATE = Ability(False, "glibc malloc has no release rate", "relaunch with tcmalloc preloaded (--tcmalloc auto)")
 
-# struct mallinfo2 has ten size_t, struct mallinfo the same as int: arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks,
-# uordblks, fordblks, keepcost. Both are returned through a hidden pointer, the first argument.
+# struct mallinfo2 has ten size_t, struct mallinfo the same as int: arena, ordblks, smblks, hblks, hblkhd, usmblks,
+# fsmblks, uordblks, fordblks, keepcost. Both are returned through a hidden pointer, the first argument.
 _FIELDS = 10
 _UNTOUCHED = 0xFF
-_SYSTEM_PAGE_BYTES = 4096
 # malloc_info is asked again when as much has changed of what is free as could change the picture.
 _WORTH_A_LOOK_BYTES = 1 << 20
 _WORTH_A_LOOK_PART = 8
@@ -37,14 +42,14 @@ class _Totals:
 
 @dataclass(slots=True)
 class GlibcMalloc:
-    """Addresses in the process; ``mallinfo2`` is there from glibc 2.33 on. ``streams`` None: no way to malloc_info's text."""
+    """Addresses in the process. ``mallinfo2``: from glibc 2.33 on. ``streams`` None: malloc_info cannot be read."""
 
     mallinfo2: int | None
     mallinfo: int | None
     malloc_info: int | None
     malloc_trim: int | None
     streams: StreamFunctions | None
-    name: str = "glibc malloc"
+    name: str = NAME
     _looked_at_free_bytes: int | None = field(default=None, init=False)
     _partial_part: float = field(default=0.0, init=False)
 
@@ -61,8 +66,9 @@ class GlibcMalloc:
     def stats(self, caller: Caller) -> AllocatorStats:
         """One call, and malloc_info's where much has changed; both walk all free chunks, each arena's under its lock.
 
-        ``free_bytes`` are whole pages inside free chunks, ``central_bytes`` the rest of those: fast bins, small chunks and the
-        edges of large ones, by an estimate from the bins. Where malloc_info cannot be had all but the fast bins is free.
+        ``free_bytes`` are whole pages inside free chunks, ``central_bytes`` the rest of those: fast bins, small chunks
+        and the edges of large ones, by an estimate from the bins. Where malloc_info cannot be had all but the fast bins
+        is free.
         """
         totals = self._totals(caller)
         self._look_again(caller, totals.free_bytes)
@@ -96,7 +102,7 @@ class GlibcMalloc:
     def release_rate(self, memory: Memory) -> float | None:
         return None
 
-    def set_release_rate(self, memory: Memory, rate: float) -> None:
+    def set_release_rate(self, memory: Memory, rate: float) -> int:
         raise UserError(f"cannot set the release rate to {rate:g}", NO_RATE.reason, NO_RATE.todo)
 
     def _totals(self, caller: Caller) -> _Totals:
@@ -127,11 +133,15 @@ class GlibcMalloc:
         self._looked_at_free_bytes = free_bytes
         info = self._info(caller)
         if info and info.free_bytes:
+            from memtui_parsers.allocators.malloc_info import partial_bytes
+
             self._partial_part = min(1.0, partial_bytes(info) / info.free_bytes)
 
     def _info(self, caller: Caller) -> MallocInfo | None:
         if self.malloc_info is None or self.streams is None:
             return None
+        from memtui_parsers.allocators.malloc_info import parse_malloc_info
+
         text = text_written(caller, self.streams, self.malloc_info, 0)
         if text is None:
             self.streams = None
@@ -140,14 +150,6 @@ class GlibcMalloc:
             return parse_malloc_info(text)
         except ParseError:
             return None
-
-
-def partial_bytes(info: MallocInfo) -> int:
-    """Free bytes that malloc_trim has to leave, for their pages are used in part. The chunk at an arena's top is whole.
-
-    A chunk of s bytes begins and ends somewhere within a page: all but some 4096 of it are whole pages, on average.
-    """
-    return sum(min(c.size_bytes, _SYSTEM_PAGE_BYTES) * c.free_objects for c in info.size_classes)
 
 
 def find_glibc_malloc(symbols: Symbols) -> GlibcMalloc | None:
@@ -179,3 +181,25 @@ def _returned(caller: Caller, function: int, kind: str) -> tuple[int, ...]:
 def _totals(numbers: tuple[int, ...]) -> _Totals:
     _, _, _, _, mapped, _, fast, used, free, _ = numbers
     return _Totals(used + mapped, free, min(fast, free))
+
+
+KINDS = (
+    AllocatorKind(
+        NAME,
+        find=find_glibc_malloc,
+        of_libc=True,
+        texts=(b"malloc(): corrupted top size", b"free(): invalid pointer"),
+        refusal="its glibc is linked in statically, and the functions of its malloc cannot be found: it is stripped",
+        alternative="keep its symbols, or link it with glibc as a shared library",
+        release_call="malloc_trim(0)",
+        arena_advice=(
+            "threads have arenas of their own (8 a processor at most), each with free memory that the others do not use:"
+            " MALLOC_ARENA_MAX=2 in its environment bounds them"
+        ),
+        no_rate=(
+            "glibc malloc has no release rate: {release} is its malloc_trim",
+            "no release rate: {release} is malloc_trim",
+        ),
+        part_names=PartNames(free="free in the arenas", central="small chunks", transfer="", thread="", metadata=""),
+    ),
+)

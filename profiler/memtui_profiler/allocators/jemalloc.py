@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 
-from memtui_parsers.allocator_stats import AllocatorDetail, AllocatorStats, SizeClass
-from memtui_profiler.allocators.base import RELEASE_TIMEOUT_S, STATS_TIMEOUT_S, Ability, Caller, Memory, Symbols
+from memtui_parsers.allocators.stats import AllocatorDetail, AllocatorStats, SizeClass
+from memtui_profiler.allocators.base import (
+    RELEASE_TIMEOUT_S,
+    STATS_TIMEOUT_S,
+    Ability,
+    Caller,
+    Memory,
+    NoFiguresError,
+    Symbols,
+)
+from memtui_profiler.allocators.kind import AllocatorKind, PartNames
 from memtui_profiler.errors import UserError
 
+NAME = "jemalloc"
 # As Debian builds it, as it is built by default on other systems and into redis, and as Rust's crate has it.
 MALLCTL_NAMES = ("mallctl", "je_mallctl", "_rjem_mallctl")
 NO_RATE = Ability(
@@ -31,7 +42,7 @@ class Jemalloc:
     """``mallctl``: its address in the process."""
 
     mallctl: int
-    name: str = "jemalloc"
+    name: str = NAME
     _bins: tuple[tuple[int, int], ...] | None = field(default=None, init=False)
 
     @property
@@ -45,8 +56,8 @@ class Jemalloc:
     def stats(self, caller: Caller) -> AllocatorStats:
         """Seven calls; the first has jemalloc add up its arenas, so the figures are all of that moment.
 
-        ``central_bytes`` are free regions in pages that are partly used; ``free_bytes`` dirty pages. jemalloc counts what
-        lies in the caches of threads as allocated; here it is taken out again.
+        ``central_bytes`` are free regions in pages that are partly used; ``free_bytes`` dirty pages. jemalloc counts
+        what lies in the caches of threads as allocated; here it is taken out again.
         """
         self._refresh(caller)
         allocated = self._figure(caller, "allocated")
@@ -88,7 +99,7 @@ class Jemalloc:
     def release_rate(self, memory: Memory) -> float | None:
         return None
 
-    def set_release_rate(self, memory: Memory, rate: float) -> None:
+    def set_release_rate(self, memory: Memory, rate: float) -> int:
         raise UserError(f"cannot set the release rate to {rate:g}", NO_RATE.reason, NO_RATE.todo)
 
     def _read_bins(self, caller: Caller) -> tuple[tuple[int, int], ...]:
@@ -108,7 +119,7 @@ class Jemalloc:
             return value
         # ``retained`` came with 4.3, ``metadata`` and ``resident`` with 4.0.
         if name in ("allocated", "active", "resident"):
-            raise UserError(
+            raise NoFiguresError(
                 "cannot read jemalloc's figures",
                 f"it does not have stats.{name}: it was built without statistics, or is older than 4.0",
                 "releasing works all the same",
@@ -137,3 +148,42 @@ class Jemalloc:
 
 def find_jemalloc(symbols: Symbols) -> Jemalloc | None:
     return next((Jemalloc(at) for name in MALLCTL_NAMES if (at := symbols.address_of(name)) is not None), None)
+
+
+KINDS = (
+    AllocatorKind(
+        NAME,
+        find=find_jemalloc,
+        owns_malloc=lambda symbols: symbols.address_of(MALLCTL_NAMES[0]) is not None,
+        libraries=("libjemalloc",),
+        symbols=MALLCTL_NAMES,
+        texts=(b"<jemalloc>: ",),
+        synonym="*jemalloc*",
+        refusal="its malloc is jemalloc, whose functions cannot be found: the program is stripped",
+        alternative=(
+            "jemalloc's own profiler, where it is built in: MALLOC_CONF=prof:true,prof_final:true (_RJEM_MALLOC_CONF in"
+            " Rust programs), and memtui open; to look for leaks, build the program without jemalloc"
+        ),
+        # Not nallocx, sallocx and mallctl: they neither give nor take a block (jemalloc(3)); Redis 7 calls one of them.
+        own_functions=re.compile(
+            r"(?:je_|_rjem_)?(?:[mrxd]|sd)allocx"
+            r"|(?:je_|_rjem_)(?:[mcv]alloc|realloc|free|memalign|aligned_alloc|posix_memalign)"
+        ),
+        release_call="a purge of all arenas",
+        free_pages_go="it decays only while the program allocates",
+        retention_advice=(
+            "jemalloc purges free pages by their age, and only while the program allocates or frees: MALLOC_CONF="
+            "background_thread:true,dirty_decay_ms:1000 has a thread do it after 1 s (the default is 10 s)"
+        ),
+        arena_advice="MALLOC_CONF=narenas:2 bounds the arenas (the default is 4 a processor)",
+        program_advice=dict.fromkeys(
+            ("redis", "valkey", "keydb"),
+            "CONFIG SET activedefrag yes moves live objects together, in a build with the server's own jemalloc",
+        ),
+        no_rate=(
+            "jemalloc has no release rate: free pages decay, {release} purges them",
+            "no release rate: decay; {release} purges",
+        ),
+        part_names=PartNames(free="dirty pages", central="part-used slabs", transfer="", released="retained"),
+    ),
+)

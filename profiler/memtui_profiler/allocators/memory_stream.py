@@ -1,8 +1,9 @@
 """Has the target write into a stream of its own and reads what came, for functions that print to a FILE*.
 
-The FILE* that fmemopen returns cannot be had, so the stream is found in libc's list of all streams (_IO_list_all): it is the
-one whose cookie begins with the address of our buffer. (open_memstream's streams are not in that list.) libc flushes all
-streams at exit, so the buffer lies in the target's own heap: it must be there even when memtui and its scratch memory are gone.
+The FILE* that fmemopen returns cannot be had, so the stream is found in libc's list of all streams (_IO_list_all): it
+is the one whose cookie begins with the address of our buffer. (open_memstream's streams are not in that list.) libc
+flushes all streams at exit, so the buffer lies in the target's own heap: it must be there even when memtui and its
+scratch memory are gone.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def find_stream_functions(symbols: Symbols) -> StreamFunctions | None:
 def text_written(caller: Caller, functions: StreamFunctions, writer: int, first_argument: int) -> bytes | None:
     """What ``writer(first_argument, stream)`` writes, cut at BUFFER_BYTES. Five calls into the target.
 
-    None when the stream cannot be found: it then stays open for good, so do not try again. Raises UserError as Caller does;
-    what was allocated until then stays in the target, for it may still be writing there.
+    None when the stream cannot be found: it then stays open for good, so do not try again. Raises UserError as Caller
+    does; what was allocated until then stays in the target, for it may still be writing there.
     """
     caller.write(caller.scratch, bytes(8) + b"w\0")
     caller.call(functions.posix_memalign, caller.scratch, 16, BUFFER_BYTES, timeout_s=STATS_TIMEOUT_S)

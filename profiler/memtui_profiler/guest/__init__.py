@@ -1,1 +1,1 @@
-"""Asking a running process: a thread of ours in it, made by one call that undoes itself (DESIGN.md section 8)."""
+"""The guest: a thread of memtui in the target that calls functions for it, made by one call that undoes itself."""

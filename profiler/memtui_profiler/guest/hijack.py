@@ -1,22 +1,22 @@
-"""The one hijacked call: a sleeping thread makes ``pthread_create`` for us, and the kernel puts it back as it was.
+"""The one hijacked call: a sleeping thread calls ``pthread_create`` for us, and the kernel restores it as it was.
 
-The tracer may die after any step. Before the registers are set, the thread goes on as if nothing had been; afterwards the
-frame on its stack is all it takes to come back.
+The tracer may die after any step. Before the registers are set, the thread goes on as if nothing had happened. Afterwards the
+frame on its stack restores it without a tracer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import os
 import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from memtui_profiler.errors import UserError
+from memtui_profiler.gc_pause import collector_paused
+from memtui_profiler.guest.errors import cannot_ask
 from memtui_profiler.guest.host import Host, is_on_its_own_stack
 from memtui_profiler.guest.libc import Libc
 from memtui_profiler.guest.memory import ProcessMemory
@@ -27,13 +27,14 @@ from memtui_profiler.guest.ptrace import (
     Tracee,
     no_fault,
     read_without_pause,
+    stopped_thread,
     write_without_pause,
 )
 from memtui_profiler.guest.signal_frame import EINTR, Frame, restoring_frame, resumed
 from memtui_profiler.guest.threads import STATUS_BYTES, parse_thread_status, status_path
 
-# Synchronous faults, and the signal by which glibc has every thread change its user (SIGSETXID). The one by which it cancels a
-# thread is blocked: until glibc 2.40 it would unwind the host right out of the call, and the locks that it holds.
+# Synchronous faults, and SIGSETXID, by which glibc has every thread change its user. SIGCANCEL is blocked: until glibc 2.40 it
+# would unwind the host out of the call while it holds locks.
 _NEVER_BLOCKED = (4, 5, 7, 8, 11, 31, 33)
 GUEST_MASK = (1 << 64) - 1 & ~sum(1 << (number - 1) for number in _NEVER_BLOCKED)
 
@@ -45,55 +46,41 @@ _GUARD_BYTES = 4096
 
 
 class NotNowError(Exception):
-    """The host is no host any more: it was left as it is, and another look may find a better one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hijacked:
-    """``disturbed_s``: how long the host was kept from its sleep, without the call itself."""
-
-    disturbed_s: float
+    """The host cannot be used at this moment. Nothing was changed in it, and another look may find a better one."""
 
 
 def make_guest(
     pid: int, host: Host, libc: Libc, memory: ProcessMemory, fault: Fault = no_fault, *, stack_bytes: int = STACK_BYTES
-) -> Hijacked:
-    """Have ``host`` create a detached thread that sleeps in pause().
+) -> float:
+    """Have ``host`` create a detached thread that sleeps in pause(); return for how many seconds it was stopped for that.
 
-    Raises NotNowError, ThreadStoppedError, UserError, OSError; the host goes on as if nothing had been then.
+    Raises NotNowError, ThreadStoppedError, UserError, OSError; the host then goes on as if nothing had happened.
     """
-    with _undisturbed(), open_status(pid, host.tid) as status:
+    with collector_paused(), _real_time_priority(), open_status(pid, host.tid) as status:
         time.sleep(0)  # the longest possible turn with the interpreter's lock begins here
         began = time.perf_counter()
         try:
-            thread = Tracee(host.tid, fault)
+            with stopped_thread(host.tid, fault) as (thread, registers):
+                try:
+                    call = _prepare(thread, registers, host, libc, memory, fault, stack_bytes)
+                    # At the last moment: a signal that comes later waits until the call is over.
+                    if _signal_is_coming(status):
+                        raise NotNowError("a signal is on its way to it")
+                except (NotNowError, UserError, OSError):
+                    undo_interruption(thread, registers, status)
+                    raise
+                thread.set_registers(call)
+                # Only now, when the frame that restores the mask is in place: the guest inherits this one.
+                thread.set_signal_mask(GUEST_MASK)
         except ThreadGoneError as error:
             raise NotNowError(str(error)) from error
-        try:
-            thread.stop()
-            registers = thread.registers()
-            try:
-                call = _prepare(thread, registers, host, libc, memory, fault, stack_bytes)
-                # At the last moment: a signal that comes later waits until the call is over.
-                if _signal_is_coming(status):
-                    raise NotNowError("a signal is on its way to it")
-            except (NotNowError, UserError, OSError):
-                let_go(thread, registers, status)
-                raise
-            thread.set_registers(call)
-            # Only now, when the frame that restores the mask is in place: the guest inherits this one.
-            thread.set_signal_mask(GUEST_MASK)
-        except ThreadGoneError as error:
-            raise NotNowError(str(error)) from error
-        finally:
-            thread.detach()
-        return Hijacked(time.perf_counter() - began)
+        return time.perf_counter() - began
 
 
 def _prepare(
     thread: Tracee, registers: Registers, host: Host, libc: Libc, memory: ProcessMemory, fault: Fault, stack_bytes: int
 ) -> Registers:
-    """Lay the frame that brings the thread back; give the registers with which it makes the call. It is as it was so far."""
+    """Write the frame that restores the thread; return the registers with which it makes the call. They are not set yet."""
     if not _still_there(host, registers):
         raise NotNowError("it no longer sleeps where it did")
     back = resumed(registers)
@@ -101,9 +88,7 @@ def _prepare(
         vector_state = thread.vector_state()
     except OSError as error:
         if error.errno == errno.ENODEV:
-            raise UserError(
-                "cannot ask the process", "this processor has no XSAVE, which saves its registers", "no way around it"
-            ) from error
+            raise cannot_ask("this processor has no XSAVE, which saves its registers", "no way around it") from error
         raise
     frame = restoring_frame(back, vector_state, thread.signal_mask(), libc.restorer, host.top)
     attributes = _ATTRIBUTES.pack(0, 0, _DETACHED, _GUARD_BYTES, 0, stack_bytes, 0, 0)
@@ -137,8 +122,8 @@ def _signal_is_coming(status: int) -> bool:
     return parse_thread_status(read_without_pause(status, STATUS_BYTES)).signal_is_coming
 
 
-def let_go(thread: Tracee, registers: Registers, status: int) -> None:
-    """Undo the interruption where the kernel would not: a call that returns EINTR is made again, unless a signal explains it.
+def undo_interruption(thread: Tracee, registers: Registers, status: int) -> None:
+    """Have the interrupted call made again where the kernel would return EINTR, unless a signal explains that.
 
     ``status`` is a descriptor of the thread's status file.
     """
@@ -148,7 +133,7 @@ def let_go(thread: Tracee, registers: Registers, status: int) -> None:
 
 @contextmanager
 def open_status(pid: int, tid: int) -> Iterator[int]:
-    """A descriptor to ask for pending signals with. Raises NotNowError when the thread is gone."""
+    """A descriptor of the thread's status file, which tells pending signals. Raises NotNowError when the thread is gone."""
     try:
         descriptor = os.open(status_path(pid, tid), os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -160,10 +145,8 @@ def open_status(pid: int, tid: int) -> Iterator[int]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A thread is stopped meanwhile: no garbage is collected, and where we may, nothing of ordinary priority runs before us."""
-    collects = gc.isenabled()
-    gc.disable()
+def _real_time_priority() -> Iterator[None]:
+    """Run at a real-time priority, where permitted: a thread of the target is stopped meanwhile."""
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         with contextlib.suppress(PermissionError):
@@ -172,5 +155,3 @@ def _undisturbed() -> Iterator[None]:
     finally:
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, *before)
-        if collects:
-            gc.enable()

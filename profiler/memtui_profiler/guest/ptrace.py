@@ -1,7 +1,7 @@
-"""The ptrace requests that asking takes, typed; for x86-64. All of them from one thread: the kernel ties a tracee to a thread.
+"""The ptrace requests of memtui, typed, for x86-64. One thread makes all of them: the kernel ties a tracee to a thread.
 
-The library is loaded so that a call keeps the interpreter's lock: a host is stopped for some hundred microseconds, and giving
-the lock away in between could cost it the five milliseconds that another thread may hold on to it.
+The library is loaded so that a call keeps the interpreter's lock: a host is stopped for some hundred microseconds, and a lock
+that is released in between could be held by another thread for five milliseconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 # linux/ptrace.h
 _CONT, _GETREGS, _SETREGS, _DETACH = 7, 12, 13, 17
@@ -32,7 +33,7 @@ STOP_TIMEOUT_S = 2.0
 _SPIN_S = 0.0001
 _NAP_S = 0.00005
 _LONGEST_NAP_S = 0.01
-_BURIED_WITHIN_S = 1.0
+_REAPED_WITHIN_S = 1.0
 _BPF_INSTRUCTION_BYTES = 8
 _BPF_MAXIMUM = 4096
 
@@ -59,9 +60,11 @@ class Registers(ctypes.Structure):
     )
 
     def copy(self) -> Registers:
+        """Return a copy that may be changed."""
         return Registers.from_buffer_copy(self)
 
     def get(self, name: str) -> int:
+        """Return one register as an int."""
         return int(getattr(self, name))
 
     @property
@@ -76,7 +79,7 @@ class _Vector(ctypes.Structure):
 
 
 class _Change(ctypes.Structure):
-    """What waitid(2) fills in of siginfo_t: 128 bytes."""
+    """The part of siginfo_t that waitid(2) fills in: 128 bytes."""
 
     _fields_ = (
         ("signal", ctypes.c_int),
@@ -91,23 +94,23 @@ class _Change(ctypes.Structure):
 
 
 class ThreadGoneError(Exception):
-    """The thread has ended, or never stopped for us: nothing was done to it."""
+    """The thread has ended, or did not stop: nothing was done to it."""
 
 
 class ThreadStoppedError(Exception):
-    """SIGSTOP or a terminal stopped the process: it runs nothing, whoever asks."""
+    """SIGSTOP or a terminal stopped the process: it runs nothing."""
 
 
-# Called with a step's name after it was made; tests have the asker die there.
+# Called with a step's name after that step; tests have the tracer die there.
 Fault = Callable[[str], None]
 
 
 def no_fault(step: str) -> None:
-    """What a real asker does after each step: nothing."""
+    """Do nothing after a step."""
 
 
 class Tracee:
-    """One seized thread; whatever comes then, detach() has to. Raises OSError as ptrace(2) does, ThreadGoneError for ESRCH."""
+    """One seized thread; it must be detached in any case. Raises OSError as ptrace(2) does, ThreadGoneError for ESRCH."""
 
     def __init__(self, tid: int, fault: Fault = no_fault) -> None:
         self.tid = tid
@@ -116,9 +119,9 @@ class Tracee:
         self._request("seize", _SEIZE)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Have it stop where it is, a sleeping system call interrupted.
+        """Stop it where it is; a sleeping system call is interrupted.
 
-        Raises ThreadGoneError when it does not come to that, ThreadStoppedError when job control has stopped it.
+        Raises ThreadGoneError when it does not stop in time, ThreadStoppedError when job control has stopped it.
         """
         self._request("interrupt", _INTERRUPT)
         by = self._wait_for_stop(timeout_s)
@@ -138,7 +141,7 @@ class Tracee:
                 if change.status >> 8 == _EVENT_STOP:
                     self._is_stopped = True
                     return int(change.status & 0xFF)
-                # A signal came first: it gets it, and stops for us behind that.
+                # A signal came first: it is delivered, and the stop comes after that.
                 self._request("pass a signal on", _CONT, 0, change.status & 0xFF)
                 continue
             waited = time.perf_counter() - began
@@ -149,38 +152,42 @@ class Tracee:
                 nap_s = min(nap_s * 1.1, _LONGEST_NAP_S)
 
     def _change(self, options: int) -> _Change | None:
-        """What the thread has come to, if that is news. Raises ThreadGoneError when it is not ours any more."""
+        """The thread's change of state, if there is a new one. Raises ThreadGoneError when it is not our tracee any more."""
         change = _Change()
         if _libc.waitid(os.P_PID, self.tid, ctypes.addressof(change), options | _WAIT) < 0:
             raise ThreadGoneError(f"thread {self.tid} has ended")
         return change if change.pid else None
 
     def registers(self) -> Registers:
-        found = Registers()
-        self._request("get registers", _GETREGS, 0, ctypes.addressof(found))
-        return found
+        """Return the registers of the stopped thread."""
+        registers = Registers()
+        self._request("get registers", _GETREGS, 0, ctypes.addressof(registers))
+        return registers
 
     def set_registers(self, registers: Registers) -> None:
+        """Set the registers with which it goes on."""
         self._request("set registers", _SETREGS, 0, ctypes.addressof(registers))
 
     def vector_state(self) -> bytes:
-        """The XSAVE area, in the standard format."""
+        """Return the XSAVE area, in the standard format."""
         buffer = ctypes.create_string_buffer(XSTATE_BYTES)
         vector = _Vector(ctypes.addressof(buffer), XSTATE_BYTES)
         self._request("get vector state", _GETREGSET, _NT_X86_XSTATE, ctypes.addressof(vector))
         return buffer.raw[: vector.length]
 
     def signal_mask(self) -> int:
+        """Return the signals that it blocks, bit 0 for signal 1."""
         mask = ctypes.c_uint64()
         self._request("get signal mask", _GETSIGMASK, 8, ctypes.addressof(mask))
         return mask.value
 
     def set_signal_mask(self, mask: int) -> None:
+        """Set the signals that it blocks."""
         wanted = ctypes.c_uint64(mask)
         self._request("set signal mask", _SETSIGMASK, 8, ctypes.addressof(wanted))
 
     def seccomp_filter(self, number: int) -> list[tuple[int, int, int, int]] | None:
-        """Filter ``number``, 0 being the newest, as (code, jt, jf, k); None beyond the last. OSError where it may not be read."""
+        """Return filter ``number``, 0 being the newest, as (code, jt, jf, k); None beyond the last. Raises OSError."""
         buffer = ctypes.create_string_buffer(_BPF_MAXIMUM * _BPF_INSTRUCTION_BYTES)
         length = _libc.ptrace(_SECCOMP_GET_FILTER, self.tid, number, ctypes.addressof(buffer))
         if length < 0:
@@ -193,10 +200,10 @@ class Tracee:
         ]
 
     def detach(self) -> None:
-        """Let it go on; a thread that is gone is let go already.
+        """Detach, so that it goes on; nothing when the thread has ended.
 
-        The kernel detaches from a stopped thread alone. One that does not run, in a frozen control group say, is waited for:
-        without us it would stop when it runs again, and for ever.
+        The kernel detaches only from a stopped thread. One that does not run, in a frozen control group say, is waited for:
+        without a tracer it would stop for ever when it runs again.
         """
         try:
             if not self._is_stopped:
@@ -204,14 +211,14 @@ class Tracee:
                 self._wait_for_stop(math.inf)
             self._request("detach", _DETACH)
         except ThreadGoneError:
-            self._bury()
+            self._reap()
 
-    def _bury(self) -> None:
-        """A tracee that died keeps its whole process a zombie until its tracer has waited for it.
+    def _reap(self) -> None:
+        """Wait for a tracee that died: until then its whole process stays a zombie.
 
-        But the end of a child of our own is for whoever started it: it may be waited for once only.
+        The end of a child of our own is left to whoever started it: it can be waited for only once.
         """
-        deadline = time.monotonic() + _BURIED_WITHIN_S
+        deadline = time.monotonic() + _REAPED_WITHIN_S
         with contextlib.suppress(ThreadGoneError):
             while self._change(os.WEXITED | os.WNOWAIT) is None and time.monotonic() < deadline:
                 time.sleep(_NAP_S)
@@ -225,6 +232,25 @@ class Tracee:
                 raise ThreadGoneError(f"thread {self.tid} has ended")
             raise OSError(code, os.strerror(code), f"ptrace: {step}")
         self._fault(step)
+
+
+@contextlib.contextmanager
+def stopped_thread(tid: int, fault: Fault = no_fault) -> Iterator[tuple[Tracee, Registers]]:
+    """A thread that is stopped inside the block, and its registers. Raises as Tracee and its stop() do."""
+    thread = Tracee(tid, fault)
+    try:
+        thread.stop()
+        yield thread, thread.registers()
+    finally:
+        thread.detach()
+
+
+def yama_scope(root: Path = Path("/")) -> int | None:
+    """Whom Yama lets trace a process (kernel Documentation/admin-guide/LSM/Yama.rst); None where the kernel has no Yama."""
+    try:
+        return int((root / "proc/sys/kernel/yama/ptrace_scope").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _is_child(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a seccomp filter would kill the target for what a guest does: its programs are run here, on the calls in question. Pure.
+"""Tells whether a seccomp filter would kill the target for a guest's system calls, by running its programs on them. Pure.
 
 Classic BPF as seccomp(2) takes it (linux/filter.h, kernel Documentation/userspace-api/seccomp_filter.rst): 32-bit loads from
 struct seccomp_data, 16 cells of scratch memory, jumps forward only.
@@ -17,7 +17,7 @@ _ALLOW, _LOG, _ERRNO, _USER_NOTIFY = 0x7FFF0000, 0x7FFC0000, 0x00050000, 0x7FC00
 HARMLESS = frozenset({_ALLOW, _LOG, _ERRNO})
 
 _CLONE_THREAD_FLAGS = 0x3D0F00  # what pthread_create of glibc clones with
-# What making a guest, its calls and its end may take of the kernel on x86-64, with arguments where filters look at them.
+# The system calls of a guest on x86-64, from its creation to its end, with arguments where filters look at them.
 CALLS_NEEDED: tuple[tuple[str, int, tuple[int, ...]], ...] = (
     ("rt_sigreturn", 15, ()),
     ("mmap", 9, (0, 1 << 20, 3, 0x22)),
@@ -48,7 +48,7 @@ CALLS_NEEDED: tuple[tuple[str, int, tuple[int, ...]], ...] = (
 
 
 def forbidden_call(filters: Sequence[Sequence[Instruction]]) -> str | None:
-    """The first call that some filter answers with anything but allowing, logging or an error number; None: all is harmless."""
+    """Return the first call that a filter does not allow, log or answer with an error number; None when all are harmless."""
     for name, number, arguments in CALLS_NEEDED:
         if any(run_filter(program, number, arguments) & _RETURN_ACTION not in HARMLESS for program in filters):
             return name
@@ -56,7 +56,7 @@ def forbidden_call(filters: Sequence[Sequence[Instruction]]) -> str | None:
 
 
 def run_filter(program: Sequence[Instruction], number: int, arguments: Iterable[int]) -> int:
-    """What the filter returns for this call; 0 (kill the thread) for a program that is not valid."""
+    """Return what the filter returns for this call; 0 (kill the thread) for a program that is not valid."""
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack("<IIQ6Q", number, _AUDIT_ARCH_X86_64, 0, *padded)
     a = x = at = 0

@@ -1,7 +1,7 @@
-"""The signal frame that brings a hijacked thread back: what the kernel itself puts on a stack before a handler runs. Pure.
+"""The signal frame that restores a hijacked thread: what the kernel itself puts on a stack before a handler runs. Pure.
 
-A function that returns into ``__restore_rt`` makes rt_sigreturn(2), and the kernel takes all registers, the vector state and
-the signal mask from here. Layout: struct rt_sigframe of the kernel's arch/x86/include/asm/sigframe.h, for 64 bits.
+A function that returns into ``__restore_rt`` calls rt_sigreturn(2), and the kernel takes all registers, the vector state and
+the signal mask from the frame. Layout: struct rt_sigframe of the kernel's arch/x86/include/asm/sigframe.h, for 64 bits.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class Frame:
 
     @property
     def scratch(self) -> int:
-        """Sixty-four bytes inside the frame that the kernel does not read: siginfo."""
+        """The address of sixty-four bytes in the frame that the kernel does not read: siginfo."""
         return self.address + 8 + 304 + 16
 
 
 def resumed(registers: Registers) -> Registers:
-    """The registers with which a thread goes on as if nobody had stopped it: an interrupted system call is made again.
+    """Return the registers with which a thread goes on as if it had not been stopped: an interrupted system call is made again.
 
     A wait with a timeout starts over. EINTR from a call that the kernel never restarts counts as interrupted too: the tracer
-    was what interrupted it (see host.py for signals that come at the same time).
+    interrupted it (see hijack.py for signals that come at the same time).
     """
     again = registers.copy()
     number = registers.get("orig_rax")
@@ -65,7 +65,7 @@ def resumed(registers: Registers) -> Registers:
 
 
 def restoring_frame(registers: Registers, vector_state: bytes, mask: int, restorer: int, top: int) -> Frame:
-    """The frame that restores ``registers`` (as resumed() gives them), made to lie below ``top``."""
+    """Return the frame that restores ``registers`` (as resumed() gives them), for an address below ``top``."""
     xstate = _as_signal_frame_has_it(vector_state)
     fp_at = (top - RED_ZONE_BYTES - len(xstate) - 64) & ~63
     address = (fp_at - _FRAME_BYTES) & ~15
@@ -75,14 +75,14 @@ def restoring_frame(registers: Registers, vector_state: bytes, mask: int, restor
 
 
 def plain_frame(registers: Registers, mask: int, restorer: int, address: int) -> Frame:
-    """The frame at ``address`` that restores ``registers``, with the vector state that a thread begins with."""
+    """Return the frame at ``address`` that restores ``registers``, with the vector state that a thread begins with."""
     return Frame(address, struct.pack("<Q", restorer) + _context(registers, 0, mask))
 
 
 def holds_frame(stack: bytes, restorer: int) -> bool:
-    """Whether a signal frame lies on this part of a stack: a handler is at work, or left it there.
+    """Whether this part of a stack has a signal frame: a handler runs, or left it there.
 
-    The restorer's address alone is found after each sigaction(2), too.
+    The restorer's address alone proves nothing: each sigaction(2) leaves it there, too.
     """
     wanted, at = struct.pack("<Q", restorer), -1
     while (at := stack.find(wanted, at + 1)) >= 0:
@@ -109,13 +109,13 @@ def _context(registers: Registers, fp_at: int, mask: int) -> bytes:
 
 
 def _as_signal_frame_has_it(vector_state: bytes) -> bytes:
-    """The XSAVE area with the words that tell the kernel how large it is, and the magic number behind it."""
+    """The XSAVE area with the words that tell the kernel its size, and the magic number after it."""
     state = bytearray(vector_state)
     (features,) = struct.unpack_from("<Q", state, _SW_RESERVED_AT)
     (in_use,) = struct.unpack_from("<Q", state, _XSTATE_HEADER_AT)
     if features & _TILES and not in_use & _TILES:
-        # ptrace gives room for the tiles always. The kernel gives it to a thread that has used them, and takes no area that is
-        # larger than a thread's own: it would forget all but the SSE registers. What is in use is all that it has to have.
+        # ptrace always includes room for the tiles. The kernel has it only for a thread that has used them, and of an area that
+        # is larger than a thread's own it restores the SSE registers alone. So only the components in use are kept.
         used = [bit for bit in range(64) if in_use >> bit & 1]
         if all(bit in _ENDS for bit in used):
             size = max([_LEAST_XSTATE_BYTES, *(_ENDS[bit] for bit in used)])

@@ -1,7 +1,7 @@
-"""The stack that a thread of glibc's really has, as its own descriptor says: the mapping around it may hold other stacks as well.
+"""The stack of a thread as glibc's own descriptor has it: the mapping around it may hold other stacks as well.
 
-Layout: struct pthread of glibc's nptl/descr.h, at the thread pointer. Its place there differs between versions, so the words
-are looked for: a block that begins below the stack pointer and ends just above the descriptor can only be one.
+Layout: struct pthread of glibc's nptl/descr.h, at the thread pointer. The offset of the fields differs between versions, so they
+are searched for: a block that begins below the stack pointer and ends just above the descriptor can only be the stack.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class ThreadStack:
 
 
 def thread_stack(pointer: int, end: int, memory: ProcessMemory) -> ThreadStack | None:
-    """The stack of the thread whose stack pointer is ``pointer``, in a mapping that ends at ``end``.
+    """Return the stack of the thread whose stack pointer is ``pointer``, in a mapping that ends at ``end``.
 
-    None: it is not on the stack that it was made with, or not of glibc's making.
+    None when the thread is on another stack than it was made with, or was not made by glibc.
     """
     at = _thread_pointer(pointer, end, memory)
     if at is None:
@@ -65,10 +65,8 @@ def _thread_pointer(pointer: int, end: int, memory: ProcessMemory) -> int | None
     while at < limit:
         next_page = min(limit, _next_page(at))
         words = _words_at(at, next_page, memory)[::_WORDS_APART]
-        for here in (
-            here for here, word in zip(range(at, next_page, _ALIGNMENT_BYTES), words, strict=False) if here == word
-        ):
-            if _words_at(here + _SELF_AT, here + _SELF_AT + 8, memory) == (here,):
+        for here, word in zip(range(at, next_page, _ALIGNMENT_BYTES), words, strict=False):
+            if here == word and _words_at(here + _SELF_AT, here + _SELF_AT + 8, memory) == (here,):
                 return here
         if not words:
             return None
@@ -77,7 +75,7 @@ def _thread_pointer(pointer: int, end: int, memory: ProcessMemory) -> int | None
 
 
 def _words_at(at: int, end: int, memory: ProcessMemory) -> tuple[int, ...]:
-    """What is there up to ``end``, or to the first page that cannot be read: glibc 2.42 has guards inside of mappings."""
+    """The words up to ``end``, or to the first page that cannot be read: glibc 2.42 has guard pages inside mappings."""
     words: list[int] = []
     while at + 8 <= end:
         size = (min(end, _next_page(at)) - at) & ~7

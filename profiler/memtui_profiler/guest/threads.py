@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 
 STATUS_BYTES = 16 << 10
+DEAD = ("", "Z", "X")  # states of state_of(): gone, a zombie that waits to be reaped, or dead
 
 _MASK = re.compile(rb"^(SigBlk|SigPnd|ShdPnd|SigCgt|SigIgn):\s*([0-9a-f]{1,16})$", re.MULTILINE)
 _SWITCHES = re.compile(rb"^(?:non)?voluntary_ctxt_switches:\s*(\d{1,20})$", re.MULTILINE)
-_NUMBER = re.compile(rb"^(Seccomp|TracerPid):\s*(\d{1,10})$", re.MULTILINE)
+_NUMBER = re.compile(rb"^(Seccomp|Seccomp_filters|TracerPid):\s*(\d{1,10})$", re.MULTILINE)
 _STATE = re.compile(rb"^State:\s*(\S)", re.MULTILINE)
 _FEATURES = re.compile(rb"^x86_Thread_features:\s*(.*)$", re.MULTILINE)
 
@@ -27,7 +28,7 @@ class Sleep:
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """Which call, from where; the same again when a thread comes round to it."""
+        """The call, the stack pointer and the program counter: the same again when a thread comes back to the same wait."""
         return self.number, self.stack, self.pc
 
 
@@ -42,25 +43,39 @@ class ThreadStatus:
     switches: tuple[int, ...]
     tracer: int
     seccomp: int
+    filters: int
     shadow_stack: bool
 
     @property
+    def sandbox(self) -> tuple[int, int]:
+        """Seccomp's mode and the number of filters, which the kernel tells from Linux 5.9 on: it never falls."""
+        return self.seccomp, self.filters
+
+    @property
     def signal_is_coming(self) -> bool:
-        """A handler will run as soon as the thread may run: whoever waits for EINTR must get it from that signal."""
+        """Whether a handler will run as soon as the thread runs: its system call must then return EINTR."""
         return bool(self.pending & self.caught & ~self.blocked)
 
 
-def thread_ids(pid: int) -> list[int]:
-    """All threads of ``pid``, the main one first; empty once it is gone."""
+def head_of(path: str, size: int = 4096) -> bytes:
+    """Read the first ``size`` bytes of a file of /proc at once; empty when it is gone, or may not be read."""
     try:
-        found = sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+        with open(path, "rb", buffering=0) as stream:
+            return stream.read(size)
+    except OSError:
+        return b""
+
+
+def thread_ids(pid: int) -> list[int]:
+    """Return all threads of ``pid``, the main one first; empty once it is gone."""
+    try:
+        return sorted(map(int, os.listdir(f"/proc/{pid}/task")), key=lambda tid: (tid != pid, tid))
     except (OSError, ValueError):
         return []
-    return sorted(found, key=lambda tid: tid != pid)
 
 
 def sleep_of(pid: int, tid: int) -> Sleep | None:
-    """The system call that a thread sleeps in; None while it runs, or is gone. Raises PermissionError where it may not be seen."""
+    """Return the system call that a thread sleeps in; None while it runs, or is gone. Raises PermissionError."""
     try:
         with open(f"/proc/{pid}/task/{tid}/syscall", "rb", buffering=0) as stream:
             fields = stream.read(256).split()
@@ -76,29 +91,30 @@ def sleep_of(pid: int, tid: int) -> Sleep | None:
 
 
 def status_of(pid: int, tid: int) -> ThreadStatus | None:
-    """None when the thread is gone."""
-    try:
-        with open(status_path(pid, tid), "rb", buffering=0) as stream:
-            return parse_thread_status(stream.read(STATUS_BYTES))
-    except OSError:
-        return None
+    """Return the thread's status; None when it is gone."""
+    status = head_of(status_path(pid, tid), STATUS_BYTES)
+    return parse_thread_status(status) if status else None
 
 
 def state_of(pid: int, tid: int) -> str:
-    """The letter of proc_pid_stat(5), which is read faster than all of status_of(); '' when the thread is gone."""
-    try:
-        with open(f"/proc/{pid}/task/{tid}/stat", "rb", buffering=0) as stream:
-            return stream.read(4096).rpartition(b")")[2][1:2].decode("ascii", "replace")
-    except OSError:
-        return ""
+    """Return the state's letter in proc_pid_stat(5), which is faster than status_of(); '' when the thread is gone."""
+    return head_of(f"/proc/{pid}/task/{tid}/stat").rpartition(b")")[2][1:2].decode("ascii", "replace")
+
+
+def is_frozen(pid: int, tid: int) -> bool:
+    """Whether a cgroup's freezer (docker pause) keeps the thread from running: it then stops for no tracer (version 1)."""
+    where = head_of(f"/proc/{pid}/task/{tid}/wchan")
+    # kernel/freezer.c; and kernel/signal.c, where a thread that sleeps otherwise than stopped is in the freezer of version 2.
+    return where == b"__refrigerator" or (where in (b"get_signal", b"do_freezer_trap") and state_of(pid, tid) == "S")
 
 
 def status_path(pid: int, tid: int) -> str:
+    """Return the path of the thread's status file."""
     return f"/proc/{pid}/task/{tid}/status"
 
 
 def parse_thread_status(text: bytes) -> ThreadStatus:
-    """What is not there counts as zero."""
+    """Parse a thread's status (proc_pid_status(5)); a missing line counts as zero."""
     masks = {name: int(value, 16) for name, value in _MASK.findall(text)}
     numbers = {name: int(value) for name, value in _NUMBER.findall(text)}
     state, features = _STATE.search(text), _FEATURES.search(text)
@@ -110,23 +126,17 @@ def parse_thread_status(text: bytes) -> ThreadStatus:
         switches=tuple(map(int, _SWITCHES.findall(text))),
         tracer=numbers.get(b"TracerPid", 0),
         seccomp=numbers.get(b"Seccomp", 0),
+        filters=numbers.get(b"Seccomp_filters", 0),
         shadow_stack=features is not None and b"shstk" in features[1].split(),
     )
 
 
 def name_of(pid: int, tid: int) -> str:
-    """The thread's comm, as it named itself: hostile; '' once it is gone."""
-    try:
-        with open(f"/proc/{pid}/task/{tid}/comm", "rb", buffering=0) as stream:
-            return stream.read(64).rstrip(b"\n").decode("utf-8", "replace")
-    except OSError:
-        return ""
+    """Return the thread's comm, hostile text that it chose itself; '' once it is gone."""
+    return head_of(f"/proc/{pid}/task/{tid}/comm", 64).rstrip(b"\n").decode("utf-8", "replace")
 
 
 def parent_of(pid: int) -> int | None:
-    """None once it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as stream:
-            return int(stream.read(4096).rpartition(b")")[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
+    """Return the parent's pid; None once the process is gone."""
+    fields = head_of(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else None

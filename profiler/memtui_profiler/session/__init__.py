@@ -1,1 +1,1 @@
-"""A session on disk: one folder, one append-only SQLite database, and the logs and dumps of each run."""
+"""A session on disk: one folder with an append-only SQLite database, and the logs and dumps of each run."""

@@ -1,9 +1,11 @@
-"""Writes rows from a thread of its own: sampling never waits for a commit, and a full disk loses nothing that fits in memory."""
+"""Writes rows in a thread of its own: sampling never waits for a commit, and a full disk loses no row that fits in memory."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -14,17 +16,19 @@ from memtui_profiler.session.writer import SessionWriter
 
 KEEP_ROWS = 500_000
 BATCH_ROWS = 5_000
+STALLED_AFTER_S = 2.0
 
-# What SQLite says of a value, as against what it says of the disk.
+# SQLite's errors about a value, not about the disk.
 UNSTORABLE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeError)
 
 
 class BackgroundWriter:
-    """The recorder's end of a session database. Gives ids itself, as the only writer of a new database may.
+    """Queues rows, gives them their ids (a new database has one writer) and commits them.
 
-    ``interval_s`` between commits may change at any time. ``failure`` says why the last commit did not work, None when it
-    did; its rows wait for the next, and past half a million of them every second waiting sample goes. ``unstorable`` counts
-    rows that no database can take (a number too large, say) and that were passed over.
+    ``interval_s`` between commits may change at any time. ``failure`` is the reason why the last commit failed, None after a
+    good one. Its rows wait for the next; above half a million waiting rows every second sample is dropped. ``unstorable``: how
+    many rows were skipped because SQLite cannot store a value (a number too large). ``stalled``: the disk has not answered for
+    some seconds, as one that is frozen or whose server is gone; it is not known whether it ever will.
     """
 
     def __init__(self, writer: SessionWriter, interval_s: float) -> None:
@@ -36,36 +40,38 @@ class BackgroundWriter:
         self._rows: list[Row] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._began_s: float | None = None  # when the writing that is under way did
         self._stop = False
         self._checkpoint = False
         self._thread = threading.Thread(target=self._run, name="memtui-writer", daemon=True)
         self._thread.start()
 
-    @property
-    def backlog(self) -> int:
-        """Rows that wait to be written."""
-        return len(self._rows)
-
     def add(self, row: Row) -> int:
-        """Queue one row; returns the id it will have."""
+        """Queue one row and return the id it will have."""
         with self._lock:
             self._ids[type(row)] += 1
             identifier = self._ids[type(row)]
-            self._rows.append(row._replace(id=identifier))
+            if len(self._rows) < KEEP_ROWS or identifier % 2 or not isinstance(row, Sample):
+                self._rows.append(row._replace(id=identifier))
             if len(self._rows) >= BATCH_ROWS and self.failure is None:
                 self._wake.set()
         return identifier
 
-    def hurry(self) -> None:
-        """Commit now, in the writer's own time: somebody waits for what was just added."""
+    @property
+    def stalled(self) -> bool:
+        began_s = self._began_s
+        return began_s is not None and time.monotonic() - began_s > STALLED_AFTER_S
+
+    def commit_now(self) -> None:
+        """Commit without waiting for the interval: a reader waits for the last rows. Returns before that is done."""
         self._wake.set()
 
     def checkpoint(self) -> None:
-        """After the next commit, fold the write-ahead log into the database."""
+        """Move the write-ahead log into the database after the next commit."""
         self._checkpoint = True
 
     def close(self) -> None:
-        """Write what waits and leave one plain file. What cannot be written then is lost, and ``failure`` says why."""
+        """Write the waiting rows and leave one plain file. Rows that cannot be written are lost; ``failure`` is the reason."""
         self._stop = True
         self._wake.set()
         self._thread.join()
@@ -96,12 +102,12 @@ class BackgroundWriter:
             try:
                 self._writer.add(row)
             except UNSTORABLE:
-                self.unstorable += (
-                    1  # no later attempt would store it either, and the rows behind it must not wait for it
-                )
+                # No later attempt would store it, and the rows behind it must not wait for it.
+                self.unstorable += 1
         self._writer.commit()
 
     def _attempt(self, work: Callable[[], None]) -> bool:
+        self._began_s = time.monotonic()
         try:
             work()
         except (sqlite3.Error, MemoryError) as error:
@@ -110,11 +116,12 @@ class BackgroundWriter:
                 str(error),
                 "free some space; what is not written yet waits in the recorder's memory",
             )
-            try:
+            # A database that is closed or gone cannot roll back, and has nothing to undo.
+            with contextlib.suppress(sqlite3.Error):
                 self._writer.rollback()
-            except sqlite3.Error:  # the database is closed or gone: there is nothing left to take back
-                return False
             return False
+        finally:
+            self._began_s = None
         self.failure = None
         return True
 

@@ -1,4 +1,4 @@
-"""Where sessions live, what they are called, and which of them are old enough to go."""
+"""The folders of sessions: where they are, their names, their locks, and which of them are old enough to be deleted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memtui_profiler.errors import UserError
+from memtui_profiler.own_folder import foreign_part
 from memtui_profiler.session.writer import DATABASE
 
 CONTROL_SOCKET = "control.sock"
 LOCK = "recorder.lock"
+RECORDER_NAME = "memtui-rec"  # of the process, as ps shows it: 15 bytes at most
 KEEP_SESSIONS = 50
 KEEP_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFolder:
-    """One session on disk. ``live``: a recorder holds its lock right now."""
+    """One session on disk. ``live``: a recorder holds its lock. ``modified``: Unix time of its last change, in seconds."""
 
     path: Path
     live: bool
@@ -42,12 +44,15 @@ def sessions_root() -> Path:
 
 
 def create(program: str, *, root: Path | None = None) -> Path:
-    """Make a new session folder (0700), named by time, program and pid. Raises UserError when that cannot be."""
+    """Make a new session folder (mode 0700), named by time, program and pid.
+
+    Raises UserError when that fails, and where somebody else could put another folder in its place.
+    """
     root = sessions_root() if root is None else root
     name = re.sub(r"[^A-Za-z0-9._-]", "_", Path(program).name)[:40].lstrip(".") or "target"
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{os.getpid()}"
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_foreign(root, "cannot keep a session", make=True)
         for attempt in range(100):
             path = root / (stem if attempt == 0 else f"{stem}-{attempt}")
             try:
@@ -62,6 +67,13 @@ def create(program: str, *, root: Path | None = None) -> Path:
     raise UserError(
         "cannot keep a session", f"{root / stem} and 99 more exist already", "remove some with `memtui sessions rm`"
     )
+
+
+def refuse_foreign(root: Path, what: str, *, make: bool = False) -> None:
+    """Raise UserError where somebody else can change what lies in ``root``; see foreign_part(). Raises OSError."""
+    if foreign := foreign_part(root, make=make):
+        todo = "set XDG_STATE_HOME to a folder that only you can write to, or let `sudo -H` choose root's own"
+        raise UserError(what, foreign, todo)
 
 
 def is_live(path: Path) -> bool:
@@ -82,7 +94,7 @@ def is_live(path: Path) -> bool:
 
 
 def hold_lock(path: Path) -> int:
-    """Take the session's lock for this process's life; returns the descriptor that holds it."""
+    """Take the session's lock and return the descriptor that holds it; the process holds it until its end."""
     import fcntl
 
     descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -91,9 +103,10 @@ def hold_lock(path: Path) -> int:
 
 
 def sessions(root: Path | None = None) -> list[SessionFolder]:
-    """All sessions, newest first."""
+    """All sessions, newest first. Raises UserError where others can write to their folder; see refuse_foreign()."""
     root = sessions_root() if root is None else root
-    found = []
+    refuse_foreign(root, "cannot use these sessions")
+    folders = []
     for path in root.iterdir() if root.is_dir() else ():
         database = path / DATABASE
         try:
@@ -101,16 +114,15 @@ def sessions(root: Path | None = None) -> list[SessionFolder]:
             size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
         except OSError:
             continue
-        found.append(SessionFolder(path, is_live(path), size, modified))
-    return sorted(found, key=lambda s: s.name, reverse=True)
+        folders.append(SessionFolder(path, is_live(path), size, modified))
+    return sorted(folders, key=lambda s: s.name, reverse=True)
 
 
 def remove(session: SessionFolder) -> None:
-    """Delete a finished session. Raises UserError when it is live or cannot be deleted."""
+    """Delete a finished session. Raises UserError for a live one, and when it cannot be deleted."""
     if session.live:
-        raise UserError(
-            f"cannot remove {session.name}", "it is still recorded", "stop it first: `memtui resume`, then t"
-        )
+        why, todo = "it is still recorded", f"stop it first, in `memtui resume {session.name}`"
+        raise UserError(f"cannot remove {session.name}", why, todo)
     import shutil
 
     try:
@@ -120,7 +132,7 @@ def remove(session: SessionFolder) -> None:
 
 
 def prune(root: Path | None = None, *, keep: int = KEEP_SESSIONS, keep_bytes: int = KEEP_BYTES) -> list[str]:
-    """Delete finished sessions beyond ``keep`` or ``keep_bytes``, oldest first; returns their names."""
+    """Delete the oldest finished sessions beyond ``keep`` in number or ``keep_bytes`` in size; return their names."""
     kept_bytes, kept, gone = 0, 0, []
     for session in sessions(root):
         kept_bytes += session.size_bytes

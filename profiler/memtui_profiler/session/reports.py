@@ -1,14 +1,13 @@
-"""A report out of a session's rows, with the names that have arrived so far."""
+"""Loads a report from the rows of a session, with the names that are there so far."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import cast
 
-from memtui_parsers.leak_id import numbered_leak_ids
+from memtui_parsers.report.leak_id import numbered_leak_ids
 from memtui_parsers.values import (
     CheckerError,
     ErrorDetail,
@@ -25,6 +24,7 @@ from memtui_profiler.session.reader import SessionReader, unpack_stack
 from memtui_profiler.session.rows import (
     CheckerErrorRow,
     ErrorDetailRow,
+    Leak,
     LeakFrame,
     ModuleRow,
     ReportEnd,
@@ -35,18 +35,19 @@ from memtui_profiler.session.rows import (
     RunEnd,
     Symbol,
 )
+from memtui_profiler.session.stored_json import json_list
 
-# Far above what any parser lets through; a list is made as long as the largest number.
+# Far above the limit of every parser: the list of frames is as long as the largest ordinal.
 MAX_FRAMES = 1 << 22
 
-_Leak = tuple[int, int, str, bytes]
+_Leak = tuple[int, int, str, bytes, int | None]
 _KINDS = {kind.value: kind for kind in LeakKind}
 
 
 def load_report(reader: SessionReader, report_id: int) -> LeakReport:
-    """Report ``report_id``, its leaks in the order of their rows: largest first. Raises UserError when there is none.
+    """Report ``report_id``; its leaks are in the order of their rows, largest first. Raises UserError when there is none.
 
-    Frames are shared between stacks. A report that has no end yet is TRUNCATED, with the totals of what is there.
+    Stacks share their frames. A report that has no end yet is TRUNCATED and has the totals of the leaks so far.
     """
     rows = reader.rows_of(ReportRow, "id", report_id)
     if not rows:
@@ -63,7 +64,7 @@ def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
     report_id = row.id
     leaks = _leaks(reader, report_id)
     frames = _frames(reader, report_id)
-    numbers, flat = _numbered([packed for *_, packed in leaks], frames)
+    numbers, flat = _numbered([packed for *_, packed, _ in leaks], frames)
     stacks = [tuple(map(flat.__getitem__, stack)) for stack in numbers]
     end = next(reversed(reader.rows_of(ReportEnd, "report", report_id)), None)
     argv, started, facts = _run(reader, row)
@@ -79,38 +80,40 @@ def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
         total_objects=end.total_objects if end else sum(objects for _, objects, *_ in leaks),
         notes=tuple(note.text for note in reader.rows_of(ReportNote, "report", report_id)),
         leaks=tuple(
-            LeakRecord(leak_id, size, objects, _KINDS[kind], stack)
-            for leak_id, (size, objects, kind, _), stack in zip(
+            LeakRecord(leak_id, size, objects, _KINDS[kind], stack, samples)
+            for leak_id, (size, objects, kind, _, samples), stack in zip(
                 numbered_leak_ids(numbers, flat), leaks, stacks, strict=True
             )
         ),
         errors=tuple(_errors(reader, report_id, frames)),
+        seen_bytes=end.seen_bytes if end else None,
         frames=tuple(flat),
     )
 
 
 def _leaks(reader: SessionReader, report_id: int) -> list[_Leak]:
-    # Bare tuples: as Row objects 200,000 of them would cost half a second more.
-    query = "SELECT size_bytes, objects, kind, stack FROM leak WHERE report = ? ORDER BY id"
-    return cast(list[_Leak], list(reader.columns(query, (report_id,))))
+    # Bare tuples: 200,000 Leak objects would take half a second more.
+    names = ("size_bytes", "objects", "kind", "stack", "samples")
+    return cast(list[_Leak], reader.cells(Leak, names, "report", report_id))
 
 
 def _frames(reader: SessionReader, report_id: int) -> list[tuple[Frame, ...]]:
-    """By ordinal, the frames that stand for one address: inlined calls innermost first, the physical one last."""
-    modules = {m.ordinal: Module(m.path, m.build_id) for m in reader.rows_of(ModuleRow, "report", report_id)}
+    """The frames at each address, by its ordinal: inlined calls innermost first, the physical one last."""
+    modules = {
+        m.ordinal: Module(m.path, m.build_id, bool(m.unchecked)) for m in reader.rows_of(ModuleRow, "report", report_id)
+    }
     symbols: dict[int, dict[int, Symbol]] = {}
     for symbol in reader.rows_of(Symbol, "report", report_id):
         symbols.setdefault(symbol.frame, {})[symbol.depth] = symbol
-    found: dict[int, tuple[Frame, ...]] = {}
+    by_ordinal: dict[int, tuple[Frame, ...]] = {}
     for row in reader.rows_of(LeakFrame, "report", report_id):
         if row.ordinal >= MAX_FRAMES:
             raise ValueError(f"a frame numbered {row.ordinal}")
-        known = symbols.get(row.ordinal, {})
+        by_depth = symbols.get(row.ordinal, {})
         module = None if row.module is None else modules.get(row.module)
-        found[row.ordinal] = tuple(_frame(row, module, known[depth]) for depth in sorted(known)) or (
-            _frame(row, module, None),
-        )
-    return [found.get(ordinal, ()) for ordinal in range(max(found, default=-1) + 1)]
+        named = tuple(_frame(row, module, by_depth[depth]) for depth in sorted(by_depth))
+        by_ordinal[row.ordinal] = named or (_frame(row, module, None),)
+    return [by_ordinal.get(ordinal, ()) for ordinal in range(max(by_ordinal, default=-1) + 1)]
 
 
 def _frame(row: LeakFrame, module: Module | None, symbol: Symbol | None) -> Frame:
@@ -137,21 +140,21 @@ def _stacks(packed_stacks: Sequence[bytes], frames: Sequence[tuple[Frame, ...]])
 def _numbered(
     packed_stacks: Sequence[bytes], frames: Sequence[tuple[Frame, ...]]
 ) -> tuple[Sequence[Sequence[int]], list[Frame]]:
-    """Stacks as positions in one list of frames, which is that too; a step that no row tells of is left out."""
-    known = len(frames)
+    """Stacks as positions in one list of frames, and that list. A step without a row of leak_frame is left out."""
+    count = len(frames)
     stacks = list(map(unpack_stack, packed_stacks))
     missing = {n for n, calls in enumerate(frames) if not calls}
     if (
         all(len(calls) <= 1 for calls in frames)
-        and all(max(stack) < known for stack in stacks if stack)
+        and all(max(stack) < count for stack in stacks if stack)
         and (not missing or all(map(missing.isdisjoint, stacks)))
     ):
-        # Nothing inlined: a step is a position. What no stack has is filled in, so that it stays one.
+        # Nothing is inlined: an ordinal is a position. Ordinals of no stack get a frame too, so that it stays one.
         return stacks, [calls[0] if calls else Frame(0, None, None) for calls in frames]
     flat = [frame for calls in frames for frame in calls]
     ends = list(accumulate(map(len, frames)))
     steps = [range(end - len(calls), end) for end, calls in zip(ends, frames, strict=True)]
-    return [[at for n in stack if n < known for at in steps[n]] for stack in stacks], flat
+    return [[at for n in stack if n < count for at in steps[n]] for stack in stacks], flat
 
 
 def _errors(reader: SessionReader, report_id: int, frames: Sequence[tuple[Frame, ...]]) -> Iterator[CheckerError]:
@@ -165,21 +168,18 @@ def _errors(reader: SessionReader, report_id: int, frames: Sequence[tuple[Frame,
 
 
 def _run(reader: SessionReader, report: ReportRow) -> tuple[tuple[str, ...], str | None, RunFacts]:
-    """argv, when it started in ISO 8601, and how it ended, of the run the report is of.
-
-    Of a report without a run its file may tell; else they are the session's.
-    """
+    """The report's run: argv, start in ISO 8601 and end. Without a run in the session they are those of its file, if any."""
     meta = reader.meta()
-    origin_s = float(meta["started"]) if "started" in meta else None
+    origin_s = reader.started_s()
     runs = [] if report.run is None else reader.rows_of(Run, "id", report.run)
     of_report = meta.get(f"argv.{report.id}") or meta.get("argv", "[]")
-    argv = tuple(json.loads(runs[0].argv if runs else of_report))
+    argv = tuple(map(str, json_list(runs[0].argv if runs else of_report)))
     if not runs:
-        told = next(iter(reader.rows_of(ReportFacts, "report", report.id)), None)
-        if told is None:
+        of_file = next(iter(reader.rows_of(ReportFacts, "report", report.id)), None)
+        if of_file is None:
             return argv, _iso(origin_s), RunFacts()
-        facts = RunFacts(told.exit_code, told.signal, bool(told.oom_killed), told.seconds)
-        return tuple(json.loads(told.argv)) or argv, told.started or _iso(origin_s), facts
+        facts = RunFacts(of_file.exit_code, of_file.signal, bool(of_file.oom_killed), of_file.seconds)
+        return tuple(map(str, json_list(of_file.argv))) or argv, of_file.started or _iso(origin_s), facts
     run = runs[0]
     started = _iso(None if origin_s is None else origin_s + run.at_s)
     end = next(iter(reader.rows_of(RunEnd, "run", run.id)), None)

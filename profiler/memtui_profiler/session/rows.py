@@ -1,7 +1,10 @@
-"""The rows of a session as values: one named tuple per table, field for column, ``id`` last: 0 until the database gives one.
+"""The rows of a session as values: one named tuple per table, a field per column, ``id`` last: 0 until the database gives one.
 
-Named tuples, because they are what SQLite takes and gives, and because twenty data classes cost each process 11 ms to make.
-The writer and the reader make their SQL from these classes alone.
+The tables, the writer's and the reader's SQL are made of these classes alone; docs/SESSION-FORMAT.md describes them to others.
+Named tuples, because SQLite takes and returns tuples, and because twenty data classes cost each process 11 ms to make.
+
+``at_s``: seconds on CLOCK_BOOTTIME since the session began. ``*_bytes``: bytes. ``run`` and ``report``: ids of their rows.
+Truth values are 0 and 1.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from typing import NamedTuple
 
 
 class Meta(NamedTuple):
-    """A fact about the session; the last row of a key wins."""
+    """A fact about the session; the last row of a key wins. writer.py lists the keys."""
 
     key: str
     value: str
@@ -18,20 +21,24 @@ class Meta(NamedTuple):
 
 
 class Run(NamedTuple):
+    """One launch of the target, or an attachment to it; its number is its id."""
+
     at_s: float
     pid: int
     executable: str
-    argv: str
+    argv: str  # JSON list
     cwd: str
-    mode: str
-    release_rate: float | None
-    allocator: str
-    environment: str
-    environment_names: str
+    mode: str  # of the checker; 'off' for none
+    release_rate: float | None  # set by memtui or the user's environment; None: not set
+    allocator: str  # 'tcmalloc 2.10 preloaded', 'glibc malloc' ...
+    environment: str  # JSON object of the variables that memtui set
+    environment_names: str  # JSON list of the names of all others: their values stay with the user
     id: int = 0
 
 
 class RunEnd(NamedTuple):
+    """The end of a run: an exit code or a signal's name, neither when it was never learned."""
+
     at_s: float
     run: int
     exit_code: int | None
@@ -41,12 +48,16 @@ class RunEnd(NamedTuple):
 
 
 class RunSettled(NamedTuple):
+    """Every report of the run is there, with its symbols. After RunEnd, or without one when memtui detached."""
+
     at_s: float
     run: int
     id: int = 0
 
 
 class Followed(NamedTuple):
+    """The run goes on in another process (a daemon's second fork)."""
+
     at_s: float
     run: int
     pid: int
@@ -54,7 +65,7 @@ class Followed(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """``rss_bytes`` and ``shared_bytes`` (file and shmem) are of this instant; the rest of the last second's, or None.
+    """The size of a run: ``rss_bytes`` and ``shared_bytes`` (file and shmem) at 10 Hz, the rest at 1 Hz and None in between.
 
     ``in_use_bytes`` and ``kept_bytes`` are the allocator's newest figures; None where it was not asked lately.
     """
@@ -78,14 +89,11 @@ class Sample(NamedTuple):
 
 
 class AllocatorSample(NamedTuple):
-    """memtui_parsers.allocator_stats.AllocatorStats of one moment. ``release_rate``: tcmalloc's, None for others.
-
-    ``cost_s``: how long the process took to answer.
-    """
+    """memtui_parsers.allocators.stats.AllocatorStats of one moment, about once a second."""
 
     at_s: float
     run: int
-    allocator: str
+    allocator: str  # 'tcmalloc', 'glibc malloc' ...
     in_use_bytes: int
     free_bytes: int
     central_bytes: int
@@ -93,13 +101,13 @@ class AllocatorSample(NamedTuple):
     thread_bytes: int
     metadata_bytes: int
     released_bytes: int
-    release_rate: float | None
-    cost_s: float
+    release_rate: float | None  # as read from the process; None: the allocator has none
+    cost_s: float  # the time the process took to answer
     id: int = 0
 
 
 class AllocatorDetailRow(NamedTuple):
-    """``detail`` is JSON: what to_json() of memtui_profiler.allocators.detail_json writes and from_json() reads."""
+    """Size classes, free spans, arenas; seldom. ``detail``: JSON by memtui_profiler.allocators.detail_json."""
 
     at_s: float
     run: int
@@ -108,9 +116,12 @@ class AllocatorDetailRow(NamedTuple):
 
 
 class GuestRow(NamedTuple):
-    """How the asking stands, a row whenever that changes. ``state``: 'waiting' (one thread: only when the user asks),
+    """Whether the process can be asked, a row whenever that changes.
 
-    'ready', 'busy' (a call has not come back yet), 'refused' (``what``, ``why``, ``todo`` say it), 'off' (--no-guest), 'gone'.
+    ``state``: 'waiting' (one thread: only when the user asks), 'ready', 'busy' (a call has not come back yet), 'refused' (see
+    ``what``, ``why``, ``todo``), 'off' (--no-guest), 'gone'. ``allocator``: the one that answers, '' while not known.
+    ``beside``: others in the process, which it knows nothing of, as 'jemalloc in polars.so', '' where there is none.
+    ``actions``: values of Action that it can do, with commas between; NULL: not known.
     """
 
     at_s: float
@@ -120,11 +131,38 @@ class GuestRow(NamedTuple):
     what: str = ""
     why: str = ""
     todo: str = ""
+    beside: str = ""
+    actions: str | None = None
+    id: int = 0
+
+
+class RegionRow(NamedTuple):
+    """memtui_profiler.process.regions.Region of one look, the largest first; the row of the kind 'all' ends the look.
+
+    ``threads`` and ``cost_s`` stand in that last row alone: how many there were, and how long the look took.
+    """
+
+    at_s: float
+    run: int
+    kind: str
+    name: str
+    mappings: int
+    size_bytes: int
+    rss_bytes: int
+    pss_bytes: int
+    swap_bytes: int
+    dirty_bytes: int
+    huge_bytes: int
+    threads: int | None = None
+    cost_s: float | None = None
     id: int = 0
 
 
 class MemoryLimit(NamedTuple):
-    """``limit_bytes`` None: the limit is gone. ``source``: 'cgroup', 'machine', 'rlimit'."""
+    """The lowest limit over the target, a row whenever it changes; ``limit_bytes`` None: there is none any more.
+
+    ``source``: 'cgroup', 'machine'.
+    """
 
     at_s: float
     run: int
@@ -134,8 +172,11 @@ class MemoryLimit(NamedTuple):
 
 
 class CapabilityRow(NamedTuple):
-    """``sets``: for a check mode that is available a JSON object, ``environment`` that the next launch with it would set and
-    ``command`` that it would start in the program's place; else ''.
+    """Whether a feature works on this target, as found before the launch.
+
+    ``sets``: for a check mode that is available a JSON object, ``environment`` that the next launch with it would set and
+    ``command`` that it would start in the program's place; else ''. ``blind``: it would run, and see nothing of what the
+    program allocates (``reason`` says why).
     """
 
     run: int
@@ -144,11 +185,12 @@ class CapabilityRow(NamedTuple):
     reason: str
     remedy: str
     sets: str = ""
+    blind: int = 0
     id: int = 0
 
 
 class Event(NamedTuple):
-    """``kind`` is one of memtui_profiler.events.EventKind; ``detail`` a JSON object."""
+    """An event: ``kind`` by memtui_profiler.events.EventKind, ``text`` a sentence, ``detail`` a JSON object."""
 
     at_s: float
     run: int | None
@@ -159,60 +201,78 @@ class Event(NamedTuple):
 
 
 class ReportRow(NamedTuple):
+    """The beginning of a report; its other rows name it by ``report``, and ReportEnd ends it."""
+
     at_s: float
     run: int | None
     pid: int | None
     checker: str
     mode: str
-    origin: str
-    path: str
+    origin: str  # 'exit', 'live', 'file'
+    path: str  # of the dump, inside the session folder where it can be
     id: int = 0
 
 
 class ReportNote(NamedTuple):
+    """A sentence on what a report lacks or may have wrong."""
+
     report: int
     text: str
     id: int = 0
 
 
 class ModuleRow(NamedTuple):
+    """An object file. Ordinals count from 0 within a report, so that rows can be made before it has an id.
+
+    ``unchecked`` 1: nothing proves that the file which names its frames is the one that ran.
+    """
+
     report: int
     ordinal: int
     path: str
     build_id: str
+    unchecked: int | None = None
     id: int = 0
 
 
 class LeakFrame(NamedTuple):
+    """An address of a report, once; leaks name it by its ordinal."""
+
     report: int
     ordinal: int
-    address: str
-    module: int | None
-    offset: str | None
+    address: str  # hexadecimal: SQLite's integers are signed
+    module: int | None  # ordinal of the module
+    offset: str | None  # virtual address in the module, hexadecimal
     id: int = 0
 
 
 class Leak(NamedTuple):
+    """One stack. ``stack``: ordinals of LeakFrame, leaf first, as little-endian unsigned 32-bit.
+
+    ``samples``: the figures are estimated from about so many sampled allocations; None: all were counted, or unknown.
+    """
+
     report: int
     size_bytes: int
     objects: int
     kind: str
     stack: bytes
+    samples: int | None = None
     id: int = 0
 
 
 class ReportFacts(NamedTuple):
-    """What a report that was read from a file says of the run it is of; of a run that memtui watched, that run's rows say it.
+    """The facts of a run by a report that was read from a file; a run that memtui watched has rows of its own.
 
-    ``argv`` is a JSON list, ``started`` ISO 8601 in UTC. None: the file does not say.
+    None: the file does not have them.
     """
 
     report: int
     checker: str
     mode: str
     pid: int | None
-    argv: str
-    started: str | None
+    argv: str  # JSON list
+    started: str | None  # ISO 8601 in UTC
     exit_code: int | None
     signal: str | None
     oom_killed: int
@@ -221,7 +281,7 @@ class ReportFacts(NamedTuple):
 
 
 class CheckerErrorRow(NamedTuple):
-    """``stack`` as in Leak. Ordinals count from 0 within a report."""
+    """An error that is not a leak: an invalid read ... ``stack`` as in Leak; ``times``: how often it was seen."""
 
     report: int
     ordinal: int
@@ -233,7 +293,7 @@ class CheckerErrorRow(NamedTuple):
 
 
 class ErrorDetailRow(NamedTuple):
-    """What the checker adds to the error of that ordinal."""
+    """More on the error with the ordinal ``error``: where the block was freed ... ``stack`` as in Leak."""
 
     report: int
     error: int
@@ -243,18 +303,26 @@ class ErrorDetailRow(NamedTuple):
 
 
 class ReportEnd(NamedTuple):
+    """The end of a report. Only symbols, notes and source lines come later.
+
+    ``seen_bytes``: what the check saw, where that may be little of what the program had; None: it is not, or not known.
+    """
+
     at_s: float
     report: int
     status: str
     total_bytes: int
     total_objects: int
+    seen_bytes: int | None = None
     id: int = 0
 
 
 class Symbol(NamedTuple):
+    """The function at a frame. A later row of the same frame and depth knows more and wins."""
+
     report: int
-    frame: int
-    depth: int
+    frame: int  # ordinal of the LeakFrame
+    depth: int  # 0 is the innermost inlined call
     function: str | None
     linkage_name: str | None
     file: str | None
@@ -264,12 +332,16 @@ class Symbol(NamedTuple):
 
 
 class SymbolsEnd(NamedTuple):
+    """No more symbols will come for this report."""
+
     at_s: float
     report: int
     id: int = 0
 
 
 class SourceLine(NamedTuple):
+    """A source line near one that a symbol names, so that a copied session shows it."""
+
     file: str
     line: int
     text: str
@@ -286,6 +358,7 @@ Row = (
     | AllocatorSample
     | AllocatorDetailRow
     | GuestRow
+    | RegionRow
     | MemoryLimit
     | CapabilityRow
     | Event
@@ -313,6 +386,7 @@ KINDS: dict[str, type[Row]] = {
     "allocator_sample": AllocatorSample,
     "allocator_detail": AllocatorDetailRow,
     "guest": GuestRow,
+    "region": RegionRow,
     "memory_limit": MemoryLimit,
     "capability": CapabilityRow,
     "event": Event,

@@ -1,1 +1,1 @@
-"""One module per command of the command line; each takes its options and returns an exit code."""
+"""The commands of the command line: each takes its options and returns an exit code."""

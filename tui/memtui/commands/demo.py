@@ -1,16 +1,16 @@
-"""``memtui demo``: the bundled leaky server, built and launched here, or a recording of it."""
+"""``memtui demo``: builds and launches the bundled leaky server, or replays a recording of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import memtui.demo
-from memtui import terminal
 from memtui.commands.launch import run_launch
 from memtui.commands.open import session_of
 from memtui.commands.plain_session import print_lines
 from memtui.commands.viewing import show_screen, wants_screen
-from memtui.options import Demo, Launch
+from memtui.options.parse import Demo, Launch
+from memtui.terminal import streams
 from memtui_profiler.errors import UserError
 
 PLAIN_SECONDS = 20.0
@@ -18,8 +18,8 @@ RECORDING = Path(memtui.demo.__file__).with_name("replay.db")
 
 
 def run_demo(options: Demo) -> int:
-    """Without a terminal it ends by itself, so that ``make demo`` in a pipe gives lines and a report."""
-    screen = wants_screen(plain=options.launch.plain)
+    """Run the demo. Without a terminal it ends by itself, so that ``make demo`` in a pipe gives lines and a report."""
+    screen = wants_screen(plain=options.launch.plain or options.launch.format != "text")
     if options.replay:
         return _replay(options.launch, screen=screen)
     try:
@@ -27,7 +27,7 @@ def run_demo(options: Demo) -> int:
     except UserError as error:
         if not RECORDING.exists():
             raise
-        terminal.complain(f"{error}: replaying a recording instead")
+        streams.complain(f"{error}: replaying a recording instead")
         return _replay(options.launch, screen=screen)
     for_s = options.launch.for_s
     if for_s is None and not screen:
@@ -36,11 +36,11 @@ def run_demo(options: Demo) -> int:
 
 
 def _build(launch: Launch) -> Path:
-    """The demo server, once it is certain that its leaks can be found. Raises UserError where they cannot."""
+    """Build the demo server. Raises UserError where that fails, or where its leaks could not be found."""
     from memtui.demo.build import build
-    from memtui_profiler.environment import original_environment
-    from memtui_profiler.preflight import preflight, require
-    from memtui_profiler.target import resolve_target
+    from memtui_profiler.launch.environment import original_environment
+    from memtui_profiler.launch.preflight import preflight, require
+    from memtui_profiler.target.program import resolve_target
 
     program = build()
     environment = {**original_environment(), **launch.environment}
@@ -53,4 +53,4 @@ def _replay(launch: Launch, *, screen: bool) -> int:
     with session_of(RECORDING) as folder:
         if screen:
             return show_screen(folder, ascii=launch.ascii)
-        return print_lines(folder, ascii=launch.ascii or None)
+        return print_lines(folder, ascii=launch.ascii, format=launch.format)

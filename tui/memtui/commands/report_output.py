@@ -3,40 +3,62 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, islice
 
-from memtui.charset import is_utf8, original_environment
-from memtui.report_text import SourceOf, no_source, report_lines
+from memtui.terminal import streams
+from memtui.terminal.locale import ascii_only
+from memtui.terminal.progress import SILENT, Progress
+from memtui.text.report import SourceOf, no_source, report_lines
 from memtui_parsers.values import LeakReport
 from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import SourceLine
 
 
-def ascii_only() -> bool:
-    return not is_utf8(original_environment())
-
-
-def write_report(report: LeakReport, reader: SessionReader | None, *, ascii: bool | None = None) -> None:
-    """Raises OSError (BrokenPipeError) when stdout is gone."""
+def write_report(
+    report: LeakReport,
+    reader: SessionReader | None,
+    *,
+    ascii: bool = False,
+    skips: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> None:
+    """Write a report to stdout; ``ascii``: also where the terminal can show more. Raises OSError when stdout is gone."""
     source = no_source if reader is None else _source_of(reader)
-    for line in report_lines(report, source, ascii=ascii_only() if ascii is None else ascii):
-        sys.stdout.write(f"{line}\n")
+    _print(report_lines(report, source, ascii=ascii or ascii_only(), skips=skips), progress)
 
 
 def write_difference(
-    old: LeakReport, new: LeakReport, names: tuple[str, str], reader: SessionReader, *, ascii: bool | None = None
+    old: LeakReport,
+    new: LeakReport,
+    names: tuple[str, str],
+    reader: SessionReader,
+    *,
+    ascii: bool = False,
+    skips: Sequence[str] = (),
+    progress: Progress = SILENT,
 ) -> None:
     """``names`` are what the reports are called. Raises OSError when stdout is gone."""
-    # For itself alone: each `check` imports this module.
-    from memtui.difference_text import difference_lines
+    # Imported here: each `check` imports this module.
+    from memtui.text.difference import difference_lines
 
-    source = _source_of(reader)
-    for line in difference_lines(old, new, names, source, ascii=ascii_only() if ascii is None else ascii):
-        sys.stdout.write(f"{line}\n")
+    lines = difference_lines(old, new, names, _source_of(reader), ascii=ascii or ascii_only(), skips=skips)
+    _print(lines, progress)
 
 
-def write_json(text: str) -> None:
-    sys.stdout.buffer.write(text.encode())  # JSON is UTF-8 in every locale
+def _print(lines: Iterator[str], progress: Progress) -> None:
+    # The first line takes as long as a table of all leaks.
+    first = list(islice(lines, 1))
+    progress.before_output()
+    streams.print_lines(chain(first, lines))
+
+
+def write_json(pieces: Iterable[str], progress: Progress = SILENT) -> None:
+    """Write JSON to stdout, which is UTF-8 in every locale, without ever holding all of it."""
+    progress.before_output()
+    for piece in pieces:
+        sys.stdout.buffer.write(piece.encode())
     sys.stdout.flush()
 
 

@@ -1,41 +1,41 @@
-"""``memtui sessions``: the sessions on this machine, and their removal; and how a name given by a user finds one."""
+"""``memtui sessions``: lists the sessions on this machine or removes some; finds a session by its name."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
 
-from memtui import figures
-from memtui.commands.run_result import open_session
-from memtui.option_values import usage_error
-from memtui.options import Sessions
+from memtui.commands.outcome import open_session
+from memtui.options.parse import Sessions
+from memtui.options.values import usage_error
+from memtui.session.argv import argv_in
+from memtui.terminal import streams
 from memtui_parsers.clean_text import clean
 from memtui_profiler.errors import UserError
 from memtui_profiler.session import folders
 from memtui_profiler.session.folders import SessionFolder
 from memtui_profiler.session.rows import ReportEnd
+from memtui_profiler.words import age_words, size_words
 
 
 def run_sessions(options: Sessions) -> int:
-    found = folders.sessions()
+    sessions = folders.sessions()
     if options.remove:
-        # All are looked up before the first goes: a slip in the third name must not cost the first two.
-        for session in [find(name, found) for name in options.remove]:
+        # All are looked up before the first is deleted: a typing error in the third name must not delete the first two.
+        for session in [find(name, sessions) for name in options.remove]:
             folders.remove(session)
         return 0
-    if not found:
+    if not sessions:
         sys.stdout.write(f"no sessions in {clean(str(folders.sessions_root()))}; `memtui PROGRAM` makes one\n")
         return 0
-    for line in table([_HEADINGS, *(_cells(session) for session in found)]):
-        sys.stdout.write(f"{line}\n")
+    streams.print_lines(table([_HEADINGS, *(_cells(session) for session in sessions)]))
     return 0
 
 
-def find(name: str, found: list[SessionFolder]) -> SessionFolder:
-    """The session called ``name``, or whose name alone begins so. Raises UserError when there is none, or more."""
-    matching = [s for s in found if s.name == name] or [s for s in found if s.name.startswith(name)]
+def find(name: str, sessions: list[SessionFolder]) -> SessionFolder:
+    """Return the session called ``name``, or the only one whose name begins so. Raises UserError when there is none, or more."""
+    matching = [s for s in sessions if s.name == name] or [s for s in sessions if s.name.startswith(name)]
     if not matching:
         raise usage_error(f"no session {name}", "none is called so", "see `memtui sessions`")
     if len(matching) > 1:
@@ -49,21 +49,13 @@ _HEADINGS = ("SESSION", "STATE", "SIZE", "AGE", "LEAKS", "TARGET")
 def _cells(session: SessionFolder) -> tuple[str, ...]:
     leaks, target, started = _contents(session.path)
     state = "live" if session.live else "finished"
-    # Of what is over one wants to know when; what is live was written to a moment ago, and its start says more.
+    # A finished session: when it ended. A live one was written to a moment ago: when it started.
     age = age_words(time.time() - (started if session.live and started else session.modified))
-    return (session.name, state, figures.prose(session.size_bytes), age, leaks, target)
-
-
-def age_words(seconds: float) -> str:
-    """How long ago in its largest unit: ``40 s``, ``5 min``, ``3 h``, ``12 d``."""
-    for unit, unit_s, next_s in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 86400)):
-        if seconds < next_s:
-            return f"{max(0, int(seconds // unit_s))} {unit}"
-    return f"{int(seconds // 86400)} d"
+    return (session.name, state, size_words(session.size_bytes), age, leaks, target)
 
 
 def _contents(folder: Path) -> tuple[str, str, float]:
-    """What leaked by the newest report, the target's command line, and when it began in Unix time.
+    """Return the size of the newest report, the target's command line, and the start in Unix time (seconds).
 
     ``?`` and 0 for a session that cannot be read.
     """
@@ -71,15 +63,14 @@ def _contents(folder: Path) -> tuple[str, str, float]:
         with open_session(folder) as reader:
             reports = reader.rows(ReportEnd)
             meta = reader.meta()
-            argv = json.loads(meta.get("argv", "[]"))
             started = float(meta.get("started", 0))
     except (UserError, ValueError):
         return "?", "?", 0.0
-    leaks = figures.prose(reports[-1].total_bytes) if reports else "-"
-    return leaks, clean(" ".join(map(str, argv)), 120), started
+    leaks = size_words(reports[-1].total_bytes) if reports else "-"
+    return leaks, clean(" ".join(argv_in(meta.get("argv", ""))), 120) or "?", started
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as their widest cell, two spaces apart."""
+    """Return the rows as lines: each column as wide as its widest cell, two spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

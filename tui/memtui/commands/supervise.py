@@ -1,4 +1,4 @@
-"""Waits beside a live session until its target is gone and everything of it is in, and passes on the user's ctrl-c."""
+"""Waits until a live session is settled: its target has ended and all its rows are written. Passes on the user's ctrl-c."""
 
 from __future__ import annotations
 
@@ -7,30 +7,40 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 
-from memtui import terminal
-from memtui_profiler.control import ControlClient
+from memtui.terminal import streams
+from memtui_profiler.recorder.control import ControlClient
 from memtui_profiler.session.folders import is_live
 
 GONE_TIMEOUT_S = 5.0
 GIVE_UP_AFTER = 3
 ALERT_ID = 0
-LET_GO = "let go"
+
+
+class OnInterrupt(Enum):
+    """What the first ctrl-c does. STOP: it stops the target. LEAVE: the target runs on, and so does its recorder.
+
+    DETACH, for a process that memtui attached to: the recorder detaches from it, unless others watch it.
+    """
+
+    STOP = "stop"
+    LEAVE = "leave"
+    DETACH = "detach"
 
 
 class End(Enum):
     """Why the waiting ended."""
 
     SETTLED = "settled"
-    DETACHED = "detached"
+    LEFT = "the target runs on"
     RECORDER_GONE = "recorder gone"
     GIVEN_UP = "given up"
     UNWRITABLE = "session cannot be written"
 
 
 class Interrupts:
-    """Counts the signals it stands for instead of dying of them; the handlers found are put back at the end."""
+    """Counts signals instead of ending by them; at the end the handlers that were there before are put back."""
 
     def __init__(self, *numbers: signal.Signals) -> None:
         self._numbers = numbers
@@ -42,9 +52,7 @@ class Interrupts:
         self._before = [(number, signal.signal(number, self._note)) for number in self._numbers]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before:
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() returned, signal() takes
 
@@ -54,7 +62,7 @@ class Interrupts:
 
     @property
     def exit_code(self) -> int | None:
-        """128 and the signal, as a shell would say of a program that died of it; None when none came."""
+        """128 and the number of the last signal, as a shell reports a program that a signal has ended; None when none came."""
         return None if self.last is None else 128 + self.last
 
 
@@ -65,17 +73,16 @@ def supervise(
     tick: Callable[[], bool],
     *,
     every_s: float,
-    on_interrupt: str = "stop",
+    on_interrupt: OnInterrupt = OnInterrupt.STOP,
     unwritable_s: float | None = None,
 ) -> End:
-    """Call ``tick`` until it says that the session is settled.
+    """Call ``tick`` every ``every_s`` seconds until it says that the session is settled; return why the waiting ended.
 
     A session that cannot be written never settles, as its rows wait in the recorder for space on the disk. With
     ``unwritable_s`` the waiting ends so many seconds after the target has.
 
-    The first interrupt stops the target by the ladder, the second kills it, a third stops waiting for either; with
-    ``on_interrupt`` 'detach' the first leaves it running; with 'let go', for a process that was attached to, the first has
-    the recorder let go of it, unless others watch it, and the second waits no longer for that.
+    The first interrupt does what ``on_interrupt`` says. With STOP the second kills the target, and the third ends the
+    waiting; with DETACH the second ends it.
     """
     control.send("watch")
     answered = 0
@@ -86,10 +93,10 @@ def supervise(
             return End.SETTLED if tick() else End.RECORDER_GONE
         for reply in control.poll():
             if reply.error is not None:
-                terminal.complain(str(reply.error))
+                streams.complain(str(reply.error))
                 unwritable = unwritable or reply.id == ALERT_ID
             elif reply.result.get("let_go") is False:
-                return End.DETACHED
+                return End.LEFT
             elif reply.result.get("pid", 0) is None and target_gone_s is None:
                 target_gone_s = time.monotonic()
         if unwritable and unwritable_s is not None:
@@ -99,21 +106,18 @@ def supervise(
                 return End.UNWRITABLE
         while answered < interrupts.count:
             answered += 1
-            if on_interrupt == "detach":
-                control.send("leave")
-                return End.DETACHED
-            if answered >= (2 if on_interrupt == LET_GO else GIVE_UP_AFTER):
+            if on_interrupt is OnInterrupt.LEAVE:
+                return End.LEFT
+            detaching = on_interrupt is OnInterrupt.DETACH
+            if answered >= (2 if detaching else GIVE_UP_AFTER):
                 return End.GIVEN_UP
-            if on_interrupt == LET_GO:
-                control.send("detach")
-                continue
-            control.send("stop" if answered == 1 else "kill")
+            control.send("detach" if detaching else "stop" if answered == 1 else "kill")
         time.sleep(every_s)
     return End.SETTLED
 
 
 def wait_until_gone(folder: Path) -> None:
-    """Wait, a little, for the recorder to let go of the folder, so that it can be deleted or opened as one file."""
+    """Wait, some seconds at most, until the recorder has ended: then the folder can be deleted or opened as one file."""
     deadline = time.monotonic() + GONE_TIMEOUT_S
     while is_live(folder) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,15 +1,17 @@
-"""Shows a session folder: on a screen where there is one, else as lines or as a report."""
+"""Shows a session folder on the screen."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from memtui import terminal
-from memtui.charset import is_utf8, original_environment, prefers_light
-from memtui.options import SourceMap
+from memtui.options.parse import SourceMap
+from memtui.terminal import streams
+from memtui.terminal.locale import is_utf8, prefers_light
 from memtui_parsers.clean_text import clean
+from memtui_profiler.launch.environment import original_environment
 from memtui_profiler.session.folders import is_live, sessions_root
 
 
@@ -21,14 +23,18 @@ def show_screen(
     against: int | None = None,
     suppressions: tuple[str, ...] = (),
     source_map: SourceMap = (),
+    skips: tuple[str, ...] = (),
+    on_watching: Callable[[], None] | None = None,
 ) -> int:
-    """Run the viewer over ``folder`` until it is left; ``on_exit`` 'stop' or 'detach' answers what quitting would ask.
+    """Run the viewer over ``folder``; returns its exit code. ``on_exit`` 'stop' or 'detach' answers what quitting would ask.
 
     ``against``: the id of a report to compare the newest with. ``suppressions`` are files beside those of the session.
+    ``skips``: patterns of functions that leaks are not named by. ``on_watching`` is called once the viewer is there.
 
-    Textual is imported here and nowhere earlier.
+    Textual is imported here, and not earlier.
     """
-    from memtui.app import MemtuiApp
+    from memtui.commands.supervise import wait_until_gone
+    from memtui.viewer.app import MemtuiApp
 
     environment = original_environment()
     for stale in ("COLUMNS", "LINES"):  # Textual believes them more than the terminal, and would miss every resize
@@ -41,30 +47,28 @@ def show_screen(
         against=against,
         suppressions=suppressions,
         source_map=source_map,
+        skips=skips,
+        on_watching=on_watching,
     )
     outcome = app.run()
     if outcome == "left":
         sys.stdout.write(f"The target runs on. To come back: memtui resume {clean(folder.name)}\n")
         return app.return_code or 0
     if outcome == "let go":
-        _say_let_go(folder, app.state.run.pid if app.state.run is not None else 0)
+        wait_until_gone(folder)
+        pid = app.state.run.pid if app.state.run is not None else 0
+        if is_live(folder):
+            why = "memtui lets go of it when it has answered and nobody else watches it"
+            sys.stdout.write(f"pid {pid} runs on; {why}.\n")
+        else:
+            again = f"To watch it again: memtui attach {pid}"
+            sys.stdout.write(f"memtui has let go of pid {pid}, which runs on. {again}\n")
     if folder.parent == sessions_root():
-        # The screen closes when the target is gone: what it found in its last second would never be seen.
-        for found in app.state.diagnoses:
-            sys.stdout.write(f"{found.word.lower()}: {clean(found.sentence)}\n")
+        # The screen closes when the target is gone: the verdicts of its last second would never be seen.
+        streams.print_lines(f"{verdict.word.lower()}: {clean(verdict.sentence)}" for verdict in app.state.diagnoses)
         sys.stdout.write(f"To look again: memtui resume {clean(folder.name)}\n")
     return app.return_code or 0
 
 
-def _say_let_go(folder: Path, pid: int) -> None:
-    from memtui.commands.supervise import wait_until_gone
-
-    wait_until_gone(folder)
-    if is_live(folder):
-        sys.stdout.write(f"pid {pid} runs on; memtui lets go of it when it has answered and nobody else watches it.\n")
-        return
-    sys.stdout.write(f"memtui has let go of pid {pid}, which runs on. To watch it again: memtui attach {pid}\n")
-
-
 def wants_screen(*, plain: bool) -> bool:
-    return not plain and terminal.has_screen()
+    return not plain and streams.has_screen()

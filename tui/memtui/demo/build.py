@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -11,6 +12,9 @@ import tempfile
 from pathlib import Path
 
 from memtui_profiler.errors import UserError
+from memtui_profiler.helper_process import find_program
+from memtui_profiler.own_folder import foreign_part
+from memtui_profiler.symbols.symbol_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("rpc_server.cpp")
 PROGRAM = "rpc_server"
@@ -29,12 +33,13 @@ def build(cache: Path | None = None) -> Path:
     fails, and when the cache folder cannot be written or belongs to somebody else.
     """
     source = SOURCE.read_bytes()
-    folder = (cache or _cache_root()) / hashlib.sha256(b"\0".join((source, repr(FLAGS).encode()))).hexdigest()[:16]
+    version = hashlib.sha256(b"\0".join((source, repr(FLAGS).encode()))).hexdigest()[:16]
+    folder = (cache or cache_folder().with_name("demo")) / version
     program = folder / PROGRAM
     if not _is_ours(folder, program):
         compiler = find_compiler()
         try:
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_foreign(folder.parent)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
                 _compile(compiler, source, Path(scratch) / "built", folder)
                 _move_into_place(Path(scratch) / "built", folder, program)
@@ -47,17 +52,11 @@ def build(cache: Path | None = None) -> Path:
 def find_compiler() -> str:
     """The first C++ compiler in PATH, or UserError naming the package that brings one."""
     for name in COMPILERS:
-        if path := shutil.which(name):
+        if path := find_program(name):
             return path
     tried = ", ".join(COMPILERS[:-1]) + f" or {COMPILERS[-1]}"
     todo = "install g++ (Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++)"
     raise UserError(_WHAT, f"there is no C++ compiler: no {tried} in PATH", todo)
-
-
-def _cache_root() -> Path:
-    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification has relative paths ignored.
-    return (configured if configured.is_absolute() else Path.home() / ".cache") / "memtui" / "demo"
 
 
 def _is_ours(folder: Path, program: Path) -> bool:
@@ -67,10 +66,17 @@ def _is_ours(folder: Path, program: Path) -> bool:
         whole = stat.S_ISREG(program.lstat().st_mode) and os.access(program, os.X_OK)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    if owner.st_uid != os.geteuid() or owner.st_mode & 0o022 or not stat.S_ISDIR(owner.st_mode):
-        todo = f"remove {folder} or set XDG_CACHE_HOME to a folder of your own"
-        raise UserError("cannot use the demo server in the cache", f"others can write to {folder}", todo)
+    if not stat.S_ISDIR(owner.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    _refuse_foreign(folder)
     return whole
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise UserError when somebody else can change what is in ``folder``; make what is missing of it. Raises OSError."""
+    if foreign := foreign_part(folder, make=True):
+        todo = "set XDG_CACHE_HOME to a folder that only you can write to"
+        raise UserError("cannot use the demo server in the cache", foreign, todo)
 
 
 def _compile(compiler: str, source: bytes, making: Path, folder: Path) -> None:

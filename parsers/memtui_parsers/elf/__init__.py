@@ -1,0 +1,1 @@
+"""Reads ELF files: image, sections, symbols, facts that matter for a launch, and demangled names."""

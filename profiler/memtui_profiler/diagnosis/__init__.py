@@ -1,0 +1,1 @@
+"""From recorded figures to a verdict with its evidence and an action."""

@@ -1,1 +1,0 @@
-"""What is asked of a running process: functions of a conversation (memtui_profiler.asker), each raising UserError."""

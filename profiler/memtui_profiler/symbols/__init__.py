@@ -1,0 +1,1 @@
+"""From an address in a module to function, file and line."""

@@ -1,0 +1,1 @@
+"""A program before it runs: its file, its facts, the libraries that it would load."""

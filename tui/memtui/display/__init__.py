@@ -1,0 +1,1 @@
+"""How values look as text: figures, glyphs, keys."""

@@ -1,1 +1,0 @@
-"""The memory graph: pure modules that turn a series into cells, and the widget that paints what changed."""

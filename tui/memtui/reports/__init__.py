@@ -1,0 +1,1 @@
+"""A report as a table: filter, group, sort, tree, icicle. Pure functions and values, no widgets."""

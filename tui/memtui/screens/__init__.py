@@ -1,1 +1,0 @@
-"""Dialogs over the main screen; each is imported when it is first opened."""

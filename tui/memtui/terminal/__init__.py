@@ -1,0 +1,1 @@
+"""The terminal as a set of streams: stdout, stderr, hangup."""

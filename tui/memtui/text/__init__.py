@@ -1,0 +1,1 @@
+"""Session and reports as lines of text, for pipes and CI."""

@@ -1,0 +1,1 @@
+"""The Textual application: the only folder that imports Textual or rich."""

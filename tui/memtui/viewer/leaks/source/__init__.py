@@ -1,0 +1,1 @@
+"""Source lines of frames: where they come from, and the kinds of their words."""

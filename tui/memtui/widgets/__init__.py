@@ -1,1 +1,0 @@
-"""Widgets of one purpose each: they are handed frozen state and hold no model."""
