@@ -22,7 +22,6 @@ from tests.fixtures.attached import running, thread_names
 from tests.fixtures.command_line import start_memtui
 from tests.fixtures.guest import server
 from tests.fixtures.leaky import build
-from tests.fixtures.live import is_alive
 from tests.fixtures.request_server import Client
 from tests.fixtures.tmux import Terminal
 from tests.fixtures.waiting import until
@@ -68,6 +67,12 @@ def program(tmp_path: Path) -> Path:
     path.write_text("#!/bin/sh\nwhile :; do sleep 0.1; done\n")
     path.chmod(0o755)
     return path
+
+
+def kill_all_below(folder: Path) -> None:
+    for process in processes_below(folder):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends with another of them
+            process.kill()
 
 
 def nothing_runs(tmp_path: Path) -> None:
@@ -121,8 +126,7 @@ def test_one_that_has_handed_the_target_over(tmp_path: Path, program: Path) -> N
         os.kill(starter, signal.SIGKILL)
     (session,) = folders.sessions(tmp_path)
     assert session.live
-    for process in processes_below(tmp_path):
-        process.kill()
+    kill_all_below(tmp_path)
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=NAMES)
@@ -163,8 +167,7 @@ def test_the_command_at_any_moment(tmp_path: Path, program: Path, number: signal
             return not below or (number is not signal.SIGINT and live and begun)
 
         until(is_owned, f"nothing is left at moment {moment}")
-        for left in processes_below(tmp_path):
-            left.kill()
+        kill_all_below(tmp_path)
         nothing_runs(tmp_path)
 
 
@@ -218,7 +221,8 @@ def test_a_report_on_a_screen_that_is_killed(tmp_path: Path, repository: Path) -
         terminal.memtui("open", report)
         until(lambda: list(tmp_path.glob("memtui-open-*")), "its folder is there")
         for process in processes_below(report):
-            if process.name() != "tmux" and sys.executable in process.cmdline()[:1]:
-                process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() != "tmux" and sys.executable in process.cmdline()[:1]:
+                    process.kill()
         until(lambda: not list(tmp_path.glob("memtui-open-*")), "its folder is gone")
-    assert not any(is_alive(process.pid) for process in processes_below(tmp_path))
+    nothing_runs(tmp_path)

@@ -135,7 +135,7 @@ def acts_after_bytes(rate_before: float, page_bytes: int = PAGE_BYTES) -> int:
 
 def _owns_malloc(symbols: Symbols) -> bool:
     """tc_malloc is the same function as malloc under another name."""
-    # libc's where ``symbols`` does not follow the order of loading; that tells nothing then.
+    # libc's where the loader's order is not known (process/load_order.py); that tells nothing then.
     return symbols.address_of("malloc") in (symbols.address_of("tc_malloc"), symbols.address_of("__libc_malloc"), None)
 
 

@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from memtui_parsers.elf.facts import elf_vaddr, symbol_addresses
@@ -20,6 +21,8 @@ from memtui_parsers.errors import ParseError
 from memtui_parsers.procfs.maps import file_path, is_deleted, parse_maps
 from memtui_parsers.values import Mapping
 from memtui_profiler.files import open_regular
+from memtui_profiler.process.foreign_memory import memory_of
+from memtui_profiler.process.load_order import biases_in_load_order
 
 MAX_CODE_BYTES = 256 << 20
 _ADDRESS_MASK = (1 << 64) - 1
@@ -41,7 +44,7 @@ class ProcessImage:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.mappings = mappings_of(pid)
-        self.modules = tuple(self._modules())
+        self.modules = tuple(self._in_load_order(list(self._modules())))
         self._addresses: dict[str, int | None] = {}
 
     @property
@@ -50,7 +53,7 @@ class ProcessImage:
         return len(self.modules) == 1
 
     def address_of(self, name: str) -> int | None:
-        """The address of the first definition in the order of ``modules``: the program, then its libraries. None: there is none."""
+        """The address of the first definition in the order of ``modules``, which the dynamic loader took. None: there is none."""
         if name not in self._addresses:
             self._addresses[name] = next(self._definitions(name), None)
         return self._addresses[name]
@@ -77,6 +80,15 @@ class ProcessImage:
     def open(self, module: LoadedModule) -> BinaryIO:
         """Open the module's file itself. Raises OSError when that is not possible any more."""
         return open_mapped(self.pid, module.mappings[0])
+
+    def _in_load_order(self, modules: list[LoadedModule]) -> list[LoadedModule]:
+        """As the loader has them, the others after them; in the order of addresses where it tells nothing."""
+        if not modules:
+            return modules
+        with memory_of(Path(f"/proc/{self.pid}")) as read:
+            biases = biases_in_load_order(modules[0].image, modules[0].bias, read)
+        order = {bias: index for index, bias in enumerate(dict.fromkeys(biases))}
+        return sorted(modules, key=lambda module: order.get(module.bias, len(order)))
 
     def _modules(self) -> Iterator[LoadedModule]:
         by_file: dict[tuple[str, int], list[Mapping]] = {}
