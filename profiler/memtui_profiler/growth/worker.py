@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from memtui_profiler.errors import UserError
+from memtui_profiler.errors import EXIT_USAGE, UserError
 from memtui_profiler.growth.dump_file import write_dump
 from memtui_profiler.growth.growth import joined
 from memtui_profiler.growth.refusals import WHAT, other_machine
@@ -145,6 +145,11 @@ def run(commands: int, events: BinaryIO) -> int:
     """Do what the request on ``commands`` says, and return the exit code."""
     try:
         request = Request.from_json(_first_line(commands))
+    except ValueError:
+        error = UserError(WHAT, "the request cannot be read", "use one version of memtui only", exit_code=EXIT_USAGE)
+        tell(events, event="refused", **error.fields())
+        return error.exit_code
+    try:
         if platform.machine() != _MACHINE:
             raise other_machine(platform.machine())
         watch = GrowthWatch(request.pid, _unwinder, anyway=request.anyway)
