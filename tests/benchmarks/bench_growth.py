@@ -71,9 +71,15 @@ def measure(name: str, pid: int, operate: Callable[[], float], folder: Path) -> 
         watched += [second, third]
         ratios.append((second + third) / (first + fourth))
     middle = statistics.median(ratios)
-    say(f"{name}: unwatched {statistics.median(alone):.4f} us CPU per operation, watched {statistics.median(watched):.4f} us")
-    say(f"  the median ratio of {ROUNDS} rounds is {middle:.4f} ({min(ratios):.4f} to {max(ratios):.4f}; at most {GOAL})")
-    say(f"  its upper 95 % bound is {median_at_most(ratios):.4f}; the watcher took {own_cpu_s / elapsed * 1000:.1f} ms CPU a second")
+    say(
+        f"{name}: unwatched {statistics.median(alone):.4f} us CPU per operation, watched {statistics.median(watched):.4f} us"
+    )
+    say(
+        f"  the median ratio of {ROUNDS} rounds is {middle:.4f} ({min(ratios):.4f} to {max(ratios):.4f}; at most {GOAL})"
+    )
+    say(
+        f"  its upper 95 % bound is {median_at_most(ratios):.4f}; the watcher took {own_cpu_s / elapsed * 1000:.1f} ms CPU a second"
+    )
     return middle
 
 

@@ -16,19 +16,22 @@ from tests.fixtures.growing import NamedStack, Watcher, growing, named_stacks, w
 from tests.fixtures.servers import Redis, redis
 
 SECONDS = 8.0
-LEAST_SHARE = 0.9
 # Beside a tenth of the growth: the kernel counts RSS in batches for each processor.
 RSS_BATCH_BYTES = (512 << 10) * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``function``: through which all growth comes about. ``may_not_tell``: the kernel's samples may be too few."""
+    """``function``: through which all growth comes about, and ``least_share`` is to be given to it.
+
+    ``may_not_tell``: the kernel's samples may be too few.
+    """
 
     kind: str
     function: str
     preload: str = ""
     may_not_tell: bool = False
+    least_share: float = 0.9
 
     @property
     def name(self) -> str:
@@ -45,6 +48,8 @@ CASES = (
     # mremap(2) moves pages without a fault: they are seen at their new place, and nobody was seen to touch them there.
     Case("realloc", "append_log", may_not_tell=True),
     Case("churn", "keep_small", may_not_tell=True),
+    # What it has at the moment is no growth, but some of it has been at the same addresses whenever somebody looked.
+    Case("slow_churn", "keep_small", may_not_tell=True, least_share=0.5),
     Case("burst", "keep_small", may_not_tell=True),
     Case("threads", "keep_small", may_not_tell=True),
     Case("fork", "keep_small", may_not_tell=True),
@@ -77,8 +82,9 @@ def wrong_in(case: Case, report: dict[str, Any], stacks: list[NamedStack]) -> st
         return "" if case.may_not_tell else "cannot tell"
     if not stacks[0].runs(case.function):
         return f"the first is {stacks[0]}"
-    share = sum(stack.size_bytes for stack in stacks if stack.runs(case.function)) / report["grown_bytes"]
-    return "" if share >= LEAST_SHARE else f"a share of {share:.2f}"
+    kept_bytes = report["grown_bytes"] - report["passing_bytes"]
+    share = sum(stack.size_bytes for stack in stacks if stack.runs(case.function)) / kept_bytes
+    return "" if share >= case.least_share else f"a share of {share:.2f}"
 
 
 def test_the_right_stack_is_named_or_none(tmp_path: Path) -> None:
@@ -118,4 +124,4 @@ def test_a_redis_that_fills_is_seen_to_grow_where_it_stores(tmp_path: Path) -> N
     assert report["outcome"] == "stacks", report
     # The server's file has no names of its own functions; what all its commands run below has one.
     through_main = sum(stack.size_bytes for stack in stacks if stack.runs("__libc_start_main"))
-    assert through_main >= LEAST_SHARE * report["grown_bytes"], stacks[:3]
+    assert through_main >= 0.9 * report["grown_bytes"], stacks[:3]

@@ -32,13 +32,23 @@ class GrowthRow:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The growth of a process since the start. ``nobodys_bytes`` of ``grown_bytes`` are in no row; files are apart."""
+    """The growth of a process since the start; files are apart.
+
+    In no row are ``nobodys_bytes``, which nobody was seen to touch, and ``passing_bytes``, which come and go: they are part of
+    ``grown_bytes``.
+    """
 
     grown_bytes: int
     nobodys_bytes: float
+    passing_bytes: float
     file_bytes: int
     given_back_bytes: int
     rows: tuple[GrowthRow, ...]
+
+    @property
+    def kept_bytes(self) -> float:
+        """Without what comes and goes."""
+        return self.grown_bytes - self.passing_bytes
 
     @property
     def seen_bytes(self) -> float:
@@ -55,6 +65,11 @@ class Growth:
 class _Region:
     grown_bytes: float = 0.0
     pages: list[TouchedPage] = field(default_factory=list)
+
+    @property
+    def passing_bytes(self) -> float:
+        seen = sum(page.bytes for page in self.pages)
+        return self.grown_bytes * sum(page.bytes for page in self.pages if page.passing) / seen if seen else 0.0
 
 
 def growth_of(
@@ -84,14 +99,15 @@ def growth_of(
     given_back = sum(end - start for start, end, shared in minus(before, now) if not shared)
     total = round(sum(region.grown_bytes for region in regions.values()))
     nobodys = sum(region.grown_bytes for region in regions.values() if not region.pages)
-    return Growth(total, nobodys, round(of_files.grown_bytes), given_back, _rows(regions.values()))
+    passing = sum(region.passing_bytes for region in regions.values())
+    return Growth(total, nobodys, passing, round(of_files.grown_bytes), given_back, _rows(regions.values()))
 
 
 def growth_when_last_seen(touched: Iterable[tuple[int, TouchedPage]]) -> Growth:
     """The growth of a process that has ended, by samples alone."""
     pages = [page for _, page in touched]
     region = _Region(sum(page.bytes for page in pages), pages)
-    return Growth(round(region.grown_bytes), 0.0, 0, 0, _rows([region]))
+    return Growth(round(region.grown_bytes), 0.0, region.passing_bytes, 0, 0, _rows([region]))
 
 
 def between(earlier: Growth, later: Growth) -> list[tuple[Stack, float]]:
@@ -148,6 +164,8 @@ def _rows(regions: Iterable[_Region]) -> tuple[GrowthRow, ...]:
             continue
         share = region.grown_bytes / seen
         for page in region.pages:
+            if page.passing:
+                continue
             row = sums[page.stack]
             row[0] += page.bytes * share
             row[1] += page.bytes * min(1.0, share)

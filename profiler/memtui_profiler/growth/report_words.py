@@ -33,9 +33,9 @@ class Outcome(Enum):
 def outcome_of(watched: Watched) -> Outcome:
     """Which it is: being wrong is worse than being silent."""
     growth = watched.growth
-    if growth.grown_bytes - growth.given_back_bytes <= noise_bytes(watched):
+    if growth.kept_bytes - growth.given_back_bytes <= noise_bytes(watched):
         return Outcome.NOTHING_GREW
-    if growth.samples < FEWEST_SAMPLES or growth.seen_bytes < LEAST_SEEN * growth.grown_bytes:
+    if growth.samples < FEWEST_SAMPLES or growth.seen_bytes < LEAST_SEEN * growth.kept_bytes:
         return Outcome.CANNOT_TELL
     return Outcome.STACKS
 
@@ -50,22 +50,26 @@ def notes_of(watched: Watched) -> list[str]:
     growth, sampled = watched.growth, watched.sampled
     outcome = outcome_of(watched)
     span = span_words(watched.seconds)
-    net = growth.grown_bytes - growth.given_back_bytes
+    kept = growth.kept_bytes
     notes = []
     if outcome is Outcome.NOTHING_GREW:
-        notes.append(f"nothing grew in {span} that stands out: {size_words(max(0, net))}")
+        notes.append(f"nothing grew in {span} that stands out: {size_words(max(0, kept - growth.given_back_bytes))}")
     elif outcome is Outcome.CANNOT_TELL and growth.samples < FEWEST_SAMPLES:
         notes.append(f"cannot tell what grew: only {growth.samples} samples of the new memory in {span}; watch longer")
     elif outcome is Outcome.CANNOT_TELL:
-        share = percent_words(growth.seen_bytes / growth.grown_bytes)
-        notes.append(f"cannot tell what grew: {share} of {size_words(growth.grown_bytes)} was seen to be touched")
+        share = percent_words(growth.seen_bytes / kept)
+        notes.append(f"cannot tell what grew: {share} of {size_words(kept)} was seen to be touched")
     else:
         notes.append(FIRST_TO_TOUCH)
-        inferred = growth.grown_bytes - growth.seen_bytes - growth.nobodys_bytes
-        if inferred > 0.05 * growth.grown_bytes:
+        inferred = kept - growth.seen_bytes - growth.nobodys_bytes
+        if inferred > 0.05 * kept:
             notes.append(f"{size_words(inferred)} was not seen, and counts for those who touched the same mappings")
-    if growth.nobodys_bytes > max(0.05 * growth.grown_bytes, noise_bytes(watched)):
+    if growth.nobodys_bytes > max(0.05 * kept, noise_bytes(watched)):
         notes.append(f"{size_words(growth.nobodys_bytes)} of the growth is in no stack: nobody was seen to touch it")
+    if growth.passing_bytes > noise_bytes(watched):
+        notes.append(
+            f"{size_words(growth.passing_bytes)} come and go, and are in no stack: whoever has them gives them back"
+        )
     if watched.has_ended:
         notes.append(f"the process ended after {span}; this is what was there when it was last looked at")
     if sampled.lost or sampled.throttled:

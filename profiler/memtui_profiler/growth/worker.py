@@ -125,6 +125,7 @@ class Worker:
             grown_bytes=growth.grown_bytes,
             seen_bytes=round(growth.seen_bytes),
             given_back_bytes=growth.given_back_bytes,
+            passing_bytes=round(growth.passing_bytes),
             file_bytes=growth.file_bytes,
             samples=growth.samples,
             lost=watched.sampled.lost,

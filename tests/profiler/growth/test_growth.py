@@ -34,7 +34,7 @@ def pages(start: int, count: int, shared: bool = False) -> Range:
 
 
 def touched(*entries: tuple[int, tuple[int, ...], float]) -> list[tuple[int, TouchedPage]]:
-    return [(address, TouchedPage(stack, weight, PAGE, 0)) for address, stack, weight in entries]
+    return [(address, TouchedPage(stack, weight, PAGE)) for address, stack, weight in entries]
 
 
 def rows_of(growth: Growth) -> dict[tuple[int, ...], tuple[int, int, int]]:
@@ -67,6 +67,16 @@ def test_what_nobody_was_seen_to_touch_counts_for_the_rest_of_its_mapping_or_for
     assert growth.nobodys_bytes == 6 * PAGE
 
 
+def test_what_comes_and_goes_is_in_no_row() -> None:
+    seen = touched((HEAP.start, LEAK, 2), (HEAP.start + PAGE, OTHER, 6), (ARENA.start, OTHER, 5))
+    for _, page in seen[1:]:
+        page.passing = True
+    growth = growth_of([], [pages(HEAP.start, 8), pages(ARENA.start, 100)], ALL, seen)
+    assert rows_of(growth) == {LEAK: (2 * PAGE, 2 * PAGE, 1)}
+    assert (growth.passing_bytes, growth.kept_bytes, growth.nobodys_bytes) == (106 * PAGE, 2 * PAGE, 0)
+    assert growth_when_last_seen(seen).kept_bytes == 2 * PAGE
+
+
 def test_files_are_apart_and_shared_memory_is_not() -> None:
     now = [pages(MEMFD.start, 3, shared=True), pages(FILE.start, 5, shared=True)]
     seen = touched((MEMFD.start, LEAK, 3), (FILE.start, OTHER, 5))
@@ -77,7 +87,7 @@ def test_files_are_apart_and_shared_memory_is_not() -> None:
 
 def test_a_huge_page_counts_as_such_wherever_in_it_it_was_touched() -> None:
     huge = 2 << 20
-    seen = [(ARENA.start, TouchedPage(LEAK, 2, huge, 0))]
+    seen = [(ARENA.start, TouchedPage(LEAK, 2, huge))]
     growth = growth_of([], [(ARENA.start, ARENA.start + 2 * huge, False)], ALL, seen)
     assert rows_of(growth) == {LEAK: (2 * huge, 2 * huge, 1)}
 
@@ -105,7 +115,7 @@ def test_of_a_process_that_has_ended_samples_are_left() -> None:
 def test_two_moments_are_compared() -> None:
     def grown(**sizes: int) -> Growth:
         rows = tuple(GrowthRow((ord(name),), size, size, 1) for name, size in sizes.items())
-        return Growth(sum(sizes.values()), 0, 0, 0, rows)
+        return Growth(sum(sizes.values()), 0, 0, 0, 0, rows)
 
     change = between(grown(a=10, b=7, c=5), grown(a=30, b=7, d=2))
     assert change == [((ord("a"),), 20), ((ord("d"),), 2), ((ord("c"),), -5)]

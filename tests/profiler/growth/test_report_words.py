@@ -14,9 +14,11 @@ MIB = 1 << 20
 SAMPLED = Sampled(samples=100, lost=0, throttled=0, stackless=0, unwatched_threads=0, system_calls=True)
 
 
-def watched(grown: int, seen: float, samples: int = 50, *, given_back: int = 0, nobodys: int = 0) -> Watched:
-    rows = (GrowthRow((1,), grown - nobodys, seen, samples),)
-    growth = Growth(grown, nobodys, 0, given_back, rows)
+def watched(
+    grown: int, seen: float, samples: int = 50, *, given_back: int = 0, nobodys: int = 0, passing: int = 0
+) -> Watched:
+    rows = (GrowthRow((1,), grown - nobodys - passing, seen, samples),)
+    growth = Growth(grown, nobodys, passing, 0, given_back, rows)
     return Watched(10.0, 100 * MIB, 100 * MIB + grown, growth, SAMPLED, (), (), False)
 
 
@@ -36,6 +38,11 @@ def watched(grown: int, seen: float, samples: int = 50, *, given_back: int = 0, 
             "cannot tell what grew: only 9 samples of the new memory in 10 s; watch longer",
         ),
         (watched(100 << 10, 0, 0), Outcome.NOTHING_GREW, "nothing grew in 10 s that stands out: 100.0 KiB"),
+        (
+            watched(10 * MIB, 100 << 10, passing=10 * MIB - (100 << 10)),
+            Outcome.NOTHING_GREW,
+            "nothing grew in 10 s that stands out: 100.0 KiB",
+        ),
         (watched(MIB, MIB, given_back=2 * MIB), Outcome.NOTHING_GREW, "nothing grew in 10 s that stands out: 0 B"),
     ],
 )
@@ -44,11 +51,12 @@ def test_it_would_rather_be_silent_than_wrong(found: Watched, outcome: Outcome, 
 
 
 def test_what_is_inferred_and_what_is_nobodys_is_said() -> None:
-    notes = notes_of(watched(10 * MIB, 6 * MIB, nobodys=MIB))
+    notes = notes_of(watched(12 * MIB, 6 * MIB, nobodys=MIB, passing=2 * MIB))
     assert notes == [
         FIRST_TO_TOUCH,
         "3.0 MiB was not seen, and counts for those who touched the same mappings",
         "1.0 MiB of the growth is in no stack: nobody was seen to touch it",
+        "2.0 MiB come and go, and are in no stack: whoever has them gives them back",
     ]
 
 

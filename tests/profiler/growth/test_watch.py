@@ -7,11 +7,11 @@ import os
 import time
 
 import pytest
+from memtui_profiler.unwinding.unwinder import Unwinder
 
 from memtui_profiler.errors import UserError
 from memtui_profiler.growth.report_words import Outcome, notes_of, outcome_of
 from memtui_profiler.growth.watch import GrowthWatch, Watched
-from memtui_profiler.unwinding.unwinder import Unwinder
 from tests.fixtures.growing import growing
 from tests.fixtures.guest import NOBODY, as_user
 
