@@ -1,7 +1,7 @@
 """What it costs a program that its growth is watched: CPU per operation, unwatched (A) and watched (B), so many times ABBA.
 
-A program that does nothing but allocate, and redis-server under load. Issue 11: the median of the ratios is at most 1.01. What drifts
-over the four turns of a round falls out. Beside it, the CPU that the watching process takes itself.
+A program that does nothing but allocate, and redis-server under load. Issue 11: the median of the ratios is at most 1.01. What
+drifts over the four turns of a round falls out. Beside it, the CPU that the watching process takes itself.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from memtui_profiler.growth.touched_pages import FEWEST_GIVEN_BACK, TouchedPages
 
@@ -48,7 +49,7 @@ def test_a_page_is_looked_for_ever_less_often() -> None:
         memory.look(touched, tenths / 10)
     times = [now_s for now_s, _ in memory.looks]
     assert 0.1 <= times[0] <= 0.4 and times[1] < 0.8
-    assert all(1.2 < later / earlier < 1.6 for earlier, later in zip(times[8:], times[9:], strict=False))
+    assert all(1.2 < later / earlier < 1.6 for earlier, later in pairwise(times[8:]))
     assert 20 < len(times) < 40
 
 

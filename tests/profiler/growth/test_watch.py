@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from itertools import pairwise
 
 import pytest
 from memtui_profiler.unwinding.unwinder import Unwinder
@@ -37,7 +38,7 @@ def test_recursion_and_callers_make_one_stack() -> None:
         found = watched(pid, 2.0)
     assert outcome_of(found) is Outcome.STACKS
     stack = found.growth.rows[0].stack
-    assert len(stack) > 3 and all(inner != outer for inner, outer in zip(stack[1:], stack[2:], strict=False))
+    assert len(stack) > 3 and all(inner != outer for inner, outer in pairwise(stack[1:]))
     assert any(line.endswith(b"/growing") for line in found.maps)
     assert found.rss_now > found.rss_before > 0 and found.sampled.samples >= found.growth.samples
 
