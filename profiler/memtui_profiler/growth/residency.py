@@ -28,6 +28,8 @@ PAGE_BYTES = mmap.PAGESIZE
 HUGE_BYTES = 2 << 20
 # A process whose pages lie in more pieces would take hundreds of MiB here.
 MAX_RANGES = 500_000
+# 65,000 mappings, as many as the kernel lets a process have, take 6 MiB; paths of 4 KiB each would take 260.
+MAPS_BYTES = 32 << 20
 
 _PAGEMAP_SCAN = 0xC0606610
 _IS_FILE, _IS_PRESENT, _IS_SWAPPED, _IS_ZERO, _IS_HUGE = 4, 8, 16, 32, 64
@@ -87,7 +89,8 @@ def open_residency(pid: int, *, scan: bool = True) -> Residency:
 def mappings_of(pid: int) -> tuple[list[Mapping], list[bytes]]:
     """What a process has mapped, and the lines that say so. Raises OSError."""
     with open(f"/proc/{pid}/maps", "rb") as file:
-        lines = file.read().splitlines()
+        # Whole lines only, of a process that maps more than anybody needs.
+        lines = file.read(MAPS_BYTES).rpartition(b"\n")[0].split(b"\n")
     mappings, kept = [], []
     for line in lines:
         try:

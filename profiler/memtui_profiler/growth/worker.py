@@ -81,7 +81,11 @@ class Worker:
         next_report += self._request.every_s
         why = ""
         while not why:
-            self._watch.step(STEP_S)
+            try:
+                self._watch.step(STEP_S)
+            except UserError:
+                self._report()  # what was gathered is kept
+                raise
             asked = self._read_commands()
             now = time.monotonic()
             if self._watch.has_ended:
@@ -162,7 +166,8 @@ def run(commands: int, events: BinaryIO) -> int:
     def end(number: int, frame: object) -> None:
         worker.told_to_end = True
 
-    signal.signal(signal.SIGTERM, end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     try:
         tell(events, event="started", price=watch.price.fields())
         why = worker.run()
