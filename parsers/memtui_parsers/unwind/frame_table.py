@@ -72,6 +72,11 @@ class FrameTable:
         self._base = base
         self._cies: dict[int, _Cie] = {}
 
+    @property
+    def size_bytes(self) -> int:
+        """What is kept of the file."""
+        return len(self._frames) + 8 * len(self._starts)
+
     def frame_at(self, address: int) -> Frame | None:
         """None: no function that has such information covers the address. Raises ParseError."""
         index = bisect.bisect_right(self._starts, address - self._base) - 1

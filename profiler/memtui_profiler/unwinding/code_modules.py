@@ -18,6 +18,8 @@ from memtui_parsers.values import Mapping
 from memtui_profiler.process.image import mappings_of, open_mapped
 
 VDSO = "[vdso]"
+MAX_FILES = 4096
+MAX_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
@@ -30,17 +32,25 @@ class _File:
 
 @dataclass(slots=True)
 class CodeModules:
-    """The executable mappings of ``pid`` at the last refresh(). A file is read when an address in it is first asked for."""
+    """The executable mappings of ``pid`` at the last refresh(). A file is read when an address in it is first asked for.
+
+    Files are kept up to MAX_FILES and MAX_BYTES of call frame information, and then read anew.
+    """
 
     pid: int
     _mappings: list[Mapping] = field(default_factory=list)
     _starts: list[int] = field(default_factory=list)
     _files: dict[tuple[str, int], _File | None] = field(default_factory=dict)
+    _bytes: int = 0
 
-    def refresh(self) -> None:
-        """Read the mappings anew. Raises OSError when the process has ended or may not be read."""
-        self._mappings = [mapping for mapping in mappings_of(self.pid) if mapping.executable]
-        self._starts = [mapping.start for mapping in self._mappings]
+    def refresh(self) -> bool:
+        """Read the mappings anew, and return whether other code is mapped now. Raises OSError when that is not possible."""
+        mappings = [mapping for mapping in mappings_of(self.pid) if mapping.executable]
+        if mappings == self._mappings:
+            return False
+        self._mappings = mappings
+        self._starts = [mapping.start for mapping in mappings]
+        return True
 
     def is_code(self, address: int) -> bool:
         """Whether the process can have run an instruction there."""
@@ -70,7 +80,10 @@ class CodeModules:
     def _file(self, mapping: Mapping) -> _File | None:
         key = (mapping.path, mapping.inode)
         if key not in self._files:
-            self._files[key] = self._read(mapping)
+            if len(self._files) >= MAX_FILES or self._bytes >= MAX_BYTES:
+                self._files, self._bytes = {}, 0
+            file = self._files[key] = self._read(mapping)
+            self._bytes += 0 if file is None or file.table is None else file.table.size_bytes
         return self._files[key]
 
     def _read(self, mapping: Mapping) -> _File | None:

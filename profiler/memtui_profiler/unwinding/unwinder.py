@@ -10,6 +10,7 @@ kept by address and take some 1 µs. A sample of 12 frames takes 10 to 20 µs on
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,9 +103,10 @@ class Unwinder:
         self._modules.refresh()
 
     def refresh(self) -> None:
-        """Read the mappings of the process anew. Raises OSError when it has ended."""
-        self._modules.refresh()
-        self._steps.clear()
+        """Read the mappings of the process anew. After its end those of before stay: its last samples are of these."""
+        with contextlib.suppress(OSError):
+            if self._modules.refresh():
+                self._steps.clear()
 
     def unwind(self, registers: Sequence[int], stack: bytes) -> Unwound:
         """The stack of a thread. ``registers``: the 17 of DWARF's order, rip last; ``stack``: memory from rsp upward."""
