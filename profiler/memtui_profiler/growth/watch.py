@@ -106,7 +106,7 @@ class GrowthWatch:
             for weighed in self._sampler.drain():
                 self._take(weighed, again=False)
             self._refresh()
-            self._touched.look(self._now(), self._residency.present)
+            self._touched.look(self._now(), self._present)
             self.has_ended = not self._residency.is_alive()
         except OSError:  # of a process that ends
             if self._residency.is_alive():
@@ -160,6 +160,13 @@ class GrowthWatch:
         self._rss_now = rss
         self._keep_maps(mappings, lines)
         return growth_of(self._before, now, mappings, self._touched.items(), unknown=self._residency.skipped)
+
+    def _present(self, pages: Sequence[int]) -> list[bool]:
+        """Whether each address has a page. Raises OSError once the process has ended, whose pages go while it is asked."""
+        answers = self._residency.present(pages)
+        if not self._residency.is_alive():
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return answers
 
     def _take(self, weighed: WeighedFault, *, again: bool) -> None:
         fault = weighed.fault

@@ -46,7 +46,7 @@ class CodeModules:
     def refresh(self) -> bool:
         """Read the mappings anew, and return whether other code is mapped now. Raises OSError when that is not possible."""
         mappings = [mapping for mapping in mappings_of(self.pid) if mapping.executable]
-        if mappings == self._mappings:
+        if mappings == self._mappings or not mappings:  # one that has just ended has none
             return False
         self._mappings = mappings
         self._starts = [mapping.start for mapping in mappings]
