@@ -7,7 +7,6 @@ are read, and mappings beyond 64 GiB are left out.
 
 from __future__ import annotations
 
-import bisect
 import ctypes
 import fcntl
 import mmap
@@ -38,6 +37,7 @@ _ROOM = 8192
 _AT_ONCE_BYTES = 1 << 30
 _LARGEST_READ_BYTES = 64 << 30
 _READ_ENTRIES = 1 << 17
+_NEAR_BYTES = 16 * PAGE_BYTES
 _USER_SPACE_END = 1 << 47
 # The highest byte of an entry: bit 63 present, 62 swapped, 61 of a file or shared.
 _THERE, _PRESENT = 0xC0, 0x80
@@ -122,9 +122,13 @@ class _Pagemap:
     def present(self, pages: Sequence[int]) -> list[bool]:
         answers: list[bool] = []
         at = 0
-        while at < len(pages):  # neighbours are read at once
+        while at < len(pages):  # neighbours are read at once: a read takes 3 us, and each entry 0.1
             first = pages[at]
-            stop = bisect.bisect_left(pages, first + HUGE_BYTES, at)
+            stop = at + 1
+            while (
+                stop < len(pages) and pages[stop] - pages[stop - 1] <= _NEAR_BYTES and pages[stop] - first < HUGE_BYTES
+            ):
+                stop += 1
             there = self._highest_bytes(first, (pages[stop - 1] - first) // PAGE_BYTES + 1)
             places = [(page - first) // PAGE_BYTES for page in pages[at:stop]]
             answers += [place < len(there) and there[place] & _THERE != 0 for place in places]

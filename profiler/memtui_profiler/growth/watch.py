@@ -38,6 +38,10 @@ class Unwound(Protocol):
     @property
     def addresses(self) -> Sequence[int]: ...
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it goes on to the outermost function."""
+
 
 class Unwinds(Protocol):
     """What makes stacks of registers and the bytes at their stack pointer."""
@@ -50,12 +54,13 @@ class Unwinds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """How the sampling went. ``stackless``: samples without a stack, which are in no row."""
+    """How the sampling went. ``stackless``: samples without a stack, which are in no row; ``cut``: those whose stack is not whole."""
 
     samples: int
     lost: int
     throttled: int
     stackless: int
+    cut: int
     unwatched_threads: int
     system_calls: bool
 
@@ -107,7 +112,7 @@ class GrowthWatch:
         self._touched = TouchedPages()
         # The sample is made when the fault begins: its page may not be there yet.
         self._early: list[WeighedFault] = []
-        self._stackless = 0
+        self._stackless = self._cut = 0
         self._refresh_at = self._began + CODE_EVERY_S
 
     def step(self, seconds: float) -> None:
@@ -142,6 +147,7 @@ class GrowthWatch:
             sampler.lost,
             sampler.throttled,
             self._stackless,
+            self._cut,
             sampler.unwatched,
             sampler.abilities.system_calls,
         )
@@ -204,9 +210,11 @@ class GrowthWatch:
         """Return addresses, the innermost first, as dumps have them; a recursion of any depth is one stack."""
         if fault.registers is None:
             return ()
-        addresses = self._unwinder.unwind(fault.registers, fault.stack).addresses
+        unwound = self._unwinder.unwind(fault.registers, fault.stack)
+        addresses = unwound.addresses
         if not addresses:
             return ()
+        self._cut += not unwound.is_whole
         callers = tuple(inner for outer, inner in pairwise(addresses) if outer != inner)
         # Readers of dumps look up the byte before an address.
         return (addresses[0] + 1, *callers)
