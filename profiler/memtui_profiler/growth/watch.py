@@ -54,7 +54,7 @@ class Unwinds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """How the sampling went. ``stackless``: samples without a stack, which are in no row; ``cut``: those whose stack is not whole."""
+    """How the sampling went. ``stackless``: samples without a stack, which are in no row; ``cut``: stacks that are not whole."""
 
     samples: int
     lost: int
