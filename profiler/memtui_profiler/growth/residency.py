@@ -8,6 +8,7 @@ are read, and mappings beyond 64 GiB are left out.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -60,7 +61,7 @@ class Residency(Protocol):
         """The size of the page at ``address``; 0 where there is none."""
 
     def present(self, pages: Sequence[int]) -> list[bool]:
-        """Whether each of these sorted addresses has a page."""
+        """Whether each of these sorted addresses has a page. Raises ProcessLookupError once the process has ended."""
 
     def ranges(self, mappings: Iterable[Mapping]) -> list[Range]:
         """All that is there, in order. Raises UserError for a process in too many pieces."""
@@ -129,9 +130,12 @@ class _Pagemap:
                 stop < len(pages) and pages[stop] - pages[stop - 1] <= _NEAR_BYTES and pages[stop] - first < HUGE_BYTES
             ):
                 stop += 1
-            there = self._highest_bytes(first, (pages[stop - 1] - first) // PAGE_BYTES + 1)
-            places = [(page - first) // PAGE_BYTES for page in pages[at:stop]]
-            answers += [place < len(there) and there[place] & _THERE != 0 for place in places]
+            entries = (pages[stop - 1] - first) // PAGE_BYTES + 1
+            there = self._highest_bytes(first, entries)
+            if len(there) < entries:
+                # Not that the pages were given back: the memory belongs to no process any more.
+                raise ProcessLookupError(errno.ESRCH, "the process has ended")
+            answers += [there[(page - first) // PAGE_BYTES] & _THERE != 0 for page in pages[at:stop]]
             at = stop
         return answers
 

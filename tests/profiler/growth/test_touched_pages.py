@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import pytest
+
 from memtui_profiler.growth.touched_pages import FEWEST_GIVEN_BACK, TouchedPages
 
 PAGE = 4096
@@ -111,3 +113,16 @@ def test_memory_is_bounded_and_the_sum_stays() -> None:
     sum_of_weights = sum(page.weight for _, page in touched.items())
     assert 5_000 < sum_of_weights < 20_000
     assert len(touched._histories) <= 201 and len(touched._due) <= 300
+
+
+def test_what_is_not_answered_is_kept() -> None:
+    """The pages of a process that has just ended were there when it ended."""
+
+    def ended(pages: Sequence[int]) -> list[bool]:
+        raise ProcessLookupError
+
+    touched = TouchedPages()
+    touched.touch(PAGE, (1,), 1.0, PAGE, 0.0)
+    with pytest.raises(ProcessLookupError):
+        touched.look(1.0, ended)
+    assert list(weights(touched)) == [PAGE]
