@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +22,7 @@ from memtui_profiler.growth.refusals import ended, refusal
 from memtui_profiler.growth.residency import PAGE_BYTES, Residency, mappings_of, open_residency
 from memtui_profiler.growth.touched_pages import Stack, TouchedPages
 from memtui_profiler.process.sampling import rss_bytes
-from memtui_profiler.unwinding.unwinder import Unwinder
+from memtui_profiler.unwinding.unwinder import StackEnd, Unwinder
 
 # Lines of libraries that were unmapped since; more would be a program that loads and unloads for ever.
 MAX_UNMAPPED_LINES = 2000
@@ -34,12 +33,13 @@ CODE_PAUSE = 50
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """How the sampling went. ``stackless``: samples without a stack, which are in no row."""
+    """How the sampling went. ``stackless``: samples without a stack, which are in no row; ``cut``: stacks that are not whole."""
 
     samples: int
     lost: int
     throttled: int
     stackless: int
+    cut: int
     unwatched_threads: int
     system_calls: bool
 
@@ -91,7 +91,7 @@ class GrowthWatch:
         self._touched = TouchedPages()
         # The sample is made when the fault begins: its page may not be there yet.
         self._early: list[WeighedFault] = []
-        self._stackless = 0
+        self._stackless = self._cut = 0
         self._refresh_at = self._began + CODE_EVERY_S
 
     def step(self, seconds: float) -> None:
@@ -106,7 +106,7 @@ class GrowthWatch:
             for weighed in self._sampler.drain():
                 self._take(weighed, again=False)
             self._refresh()
-            self._touched.look(self._now(), self._present)
+            self._touched.look(self._now(), self._residency.present)
             self.has_ended = not self._residency.is_alive()
         except OSError:  # of a process that ends
             if self._residency.is_alive():
@@ -126,6 +126,7 @@ class GrowthWatch:
             sampler.lost,
             sampler.throttled,
             self._stackless,
+            self._cut,
             sampler.unwatched,
             sampler.abilities.system_calls,
         )
@@ -161,13 +162,6 @@ class GrowthWatch:
         self._keep_maps(mappings, lines)
         return growth_of(self._before, now, mappings, self._touched.items(), unknown=self._residency.skipped)
 
-    def _present(self, pages: Sequence[int]) -> list[bool]:
-        """Whether each address has a page. Raises OSError once the process has ended, whose pages go while it is asked."""
-        answers = self._residency.present(pages)
-        if not self._residency.is_alive():
-            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-        return answers
-
     def _take(self, weighed: WeighedFault, *, again: bool) -> None:
         fault = weighed.fault
         if fault.pid != self.pid or fault.was_there:
@@ -195,9 +189,11 @@ class GrowthWatch:
         """Return addresses, the innermost first, as dumps have them; a recursion of any depth is one stack."""
         if fault.registers is None:
             return ()
-        addresses = self._unwinder.unwind(fault.registers, fault.stack).addresses
+        unwound = self._unwinder.unwind(fault.registers, fault.stack)
+        addresses = unwound.addresses
         if not addresses:
             return ()
+        self._cut += unwound.end is not StackEnd.OUTERMOST
         callers = tuple(inner for outer, inner in pairwise(addresses) if outer != inner)
         # Readers of dumps look up the byte before an address.
         return (addresses[0] + 1, *callers)
