@@ -26,11 +26,13 @@ from memtui_profiler.recorder.control import Reply
 from memtui_profiler.request import RELEASE_RATE
 from memtui_profiler.session.rows import CapabilityRow, Run
 from tests.fixtures.attached import attached, running
+from tests.fixtures.call_server import MIMALLOC_KEEPS
 from tests.fixtures.hidden_allocators import (
     JEMALLOC,
     TCMALLOC_MINIMAL,
     go_program,
     holder,
+    mimalloc_built_in,
     rust_like,
     rust_program,
     with_library_of_its_own,
@@ -69,10 +71,10 @@ NO_CHECKER = "there is no checker in this process"
 class Row:
     """``argv``: the program, made for a folder. ``header``: the allocator's name there, when it is attached to.
 
-    ``heap``: the allocator that answers, '' for one that is refused with ``why``; ``todo`` is a part of what is to be done
-    instead. ``beside``: further heaps. ``able``: keys that are offered. ``says``: the first verdict. ``launched``: the name
-    after a launch, and ``checks``: the modes that can then be chosen, but for gperftools', which not all versions have; None: that
-    depends on the version of the allocator.
+    ``heap``: the allocator that answers, '' for one that is refused with ``why``, which one without figures has, too; ``todo`` is
+    a part of what is to be done instead. ``beside``: further heaps. ``able``: keys that are offered. ``says``: the first verdict.
+    ``launched``: the name after a launch, and ``checks``: the modes that can then be chosen, but for gperftools', which not all
+    versions have; None: that depends on the version of the allocator.
     """
 
     argv: Callable[[Path], Sequence[str | Path]]
@@ -186,7 +188,12 @@ ROWS = {
     ),
     "mimalloc": Row(
         program(lambda: holder("-pthread", "-Wl,--no-as-needed", "-lmimalloc")),
-        "mimalloc", "", "mimalloc", LIBC, able="", why="its malloc is mimalloc", todo="MIMALLOC_SHOW_STATS",
+        "mimalloc", "mimalloc", "mimalloc", LIBC, why="its release builds do not count", todo="a release gives free memory back",
+        environment=MIMALLOC_KEEPS,
+    ),
+    "mimalloc, in the program": Row(
+        program(mimalloc_built_in, *SEVERAL),
+        "mimalloc", "", "mimalloc", ONLY_VALGRIND, able="", why="its malloc is mimalloc", todo="MIMALLOC_SHOW_STATS",
     ),
     "Go": Row(
         program(go_program),
@@ -309,11 +316,14 @@ def verdict(session: Session, pattern: str) -> str:
 
 def does_what_it_says(session: Session, verb: str) -> None:
     if verb == "release":
-        before = session.state().diagnoses[0].word
+        state = session.state()
+        retention = state.diagnoses[0].word == "RETENTION"
         reply = session.ask("release")
         assert reply.ok and reply.result["after_bytes"] <= reply.result["before_bytes"] + MIB
-        if before == "RETENTION":
-            assert reply.result["before_bytes"] - reply.result["after_bytes"] > 30 * MIB
+        if retention or not state.heap.samples:
+            # The thread that freed them keeps up to 32 MiB of mimalloc's, one segment.
+            least = 30 * MIB if retention else 20 * MIB
+            assert reply.result["before_bytes"] - reply.result["after_bytes"] > least
     elif verb == "snapshot":
         assert session.ask("snapshot").result == {"started": True}
         assert session.ask("snapshot").result == {"started": False}

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from memtui_profiler.asking.allocator_figures import Figures, RateSet, ask_figures, set_release_rate
+from memtui_profiler.asking.allocator_figures import Answer, Figures, RateSet, ask_figures, set_release_rate
 from memtui_profiler.asking.asked_process import AskedProcess
 from memtui_profiler.asking.asker import Asker
 from memtui_profiler.errors import UserError
@@ -47,7 +47,7 @@ class Asking:
         until(answered, "the question is answered", deadline_s=60.0)
         return answers[0]
 
-    def figures(self) -> Figures | UserError:
+    def figures(self) -> Answer | UserError:
         return self.ask(ask_figures)
 
     def leave(self) -> UserError | None:
@@ -103,7 +103,7 @@ def test_an_exec_of_a_process_that_no_guest_was_in() -> None:
 def test_an_exec_during_a_question() -> None:
     with server("epoll", 1, preload=TCMALLOC) as target, asking(target.pid) as asked:
 
-        def while_it_executes(process: AskedProcess) -> Figures:
+        def while_it_executes(process: AskedProcess) -> Answer:
             assert process.guest
             executes(target)
             return ask_figures(process)

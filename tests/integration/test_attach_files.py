@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from memtui_parsers.values import LeakReport
-from memtui_profiler.asking.allocator_figures import ask_figures
+from memtui_profiler.asking.allocator_figures import Figures, ask_figures
 from memtui_profiler.asking.asked_process import AskedProcess
 from memtui_profiler.asking.target_files import own_pid
 from memtui_profiler.errors import UserError
@@ -273,7 +273,9 @@ def test_an_ordinary_user_asks_and_reads_what_is_its_own(tmp_path: Path) -> None
 
             def asked() -> str:
                 asked_process = AskedProcess(process.pid, force=False, on_arrival=lambda _: None)
-                free_bytes = ask_figures(asked_process).stats.free_bytes
+                figures = ask_figures(asked_process)
+                assert isinstance(figures, Figures)
+                free_bytes = figures.stats.free_bytes
                 asked_process.leave()
                 files = HeldFiles()
                 files.look(process.pid, Path(f"/proc/{process.pid}/maps").read_bytes())

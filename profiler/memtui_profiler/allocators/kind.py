@@ -32,8 +32,8 @@ class AllocatorKind:
 
     In a running process ``find`` looks for it by its functions and gives its adapter; None: memtui can only name it.
     ``owns_malloc``: where another allocator is there too, whether malloc is this one's. ``of_libc``: it is the C
-    library's, which any other takes the place of. ``refusal``: why a process cannot be asked of which no adapter was
-    found.
+    library's, which any other takes the place of. ``asked_in_program`` False: it is not asked where the program itself
+    has it built in. ``refusal``: why a process cannot be asked of which no adapter was found.
 
     A file that has it built in is known by one of ``symbols`` (functions), ``sections``, or ``texts`` (of its own
     messages, in the read-only data: what is left in a stripped file), and not by these where it has ``unless``, a
@@ -57,6 +57,7 @@ class AllocatorKind:
     find: Callable[[Symbols], Allocator | None] | None = None
     owns_malloc: Callable[[Symbols], bool] = lambda symbols: True
     of_libc: bool = False
+    asked_in_program: bool = True
     is_runtime: bool = False
     beside_malloc: bool = False
     refusal: str = ""

@@ -35,13 +35,26 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class NoFigures:
+    """``allocator`` has none that can be read, and can do ``actions``. ``why``: what a user is told; ``beside``: as of Figures."""
+
+    allocator: str
+    why: NoFiguresError
+    beside: str
+    actions: tuple[str, ...]
+
+
+Answer = Figures | NoFigures
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """Memory that was given back: RSS of the process before and after, and how long its allocator took."""
 
     before_bytes: int
     after_bytes: int
     seconds: float
-    figures: Figures
+    figures: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +66,23 @@ class RateSet:
     acts_after_bytes: int
 
 
-def ask_figures(process: AskedProcess, *, detail: bool = False) -> Figures:
-    """Return the figures of now. Raises UserError when the process cannot be asked, or its allocator answers nonsense."""
+def ask_figures(process: AskedProcess, *, detail: bool = False) -> Answer:
+    """Return the figures of now. Raises UserError when the process cannot be asked, or its allocator answers nonsense.
+
+    NoFigures: of an allocator that can only release.
+    """
     allocator, guest = process.allocator, process.guest
     began = time.perf_counter()
     try:
         stats = allocator.stats(guest)
         cost_s = time.perf_counter() - began
         more = allocator.detail(guest) if detail else None
-    except NoFiguresError:
+    except NoFiguresError as error:
         if process.pass_over_allocator():
             return ask_figures(process, detail=detail)
-        raise
+        if not allocator.can_release.available:
+            raise
+        return NoFigures(allocator.name, error, process.beside, tuple(_actions(process, None)))
     except ParseError as error:
         raise UserError(f"cannot read {allocator.name}'s figures", str(error), "say so to memtui's makers") from error
     rate = allocator.release_rate(process.memory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from memtui_profiler.allocators.detail_json import to_json
-from memtui_profiler.asking.allocator_figures import Figures
+from memtui_profiler.asking.allocator_figures import Figures, NoFigures
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.guest.arrival import Arrival
@@ -28,6 +28,7 @@ class AnswerRows:
         self._recording = recording
         self._newest: AllocatorSample | None = None
         self._release_rate: float | None = None
+        self._allocator = ""
         self._beside = ""
         self._actions: str | None = None
         self._state: tuple[str | None, ...] = ()
@@ -56,8 +57,15 @@ class AnswerRows:
             text = f"release rate {format_rate(before)} -> {format_rate(rate)}, changed from outside"
             self._recording.event(EventKind.RATE_CHANGED, text, release_rate=rate, old_release_rate=before)
         self._release_rate = rate
+        self._allocator = figures.allocator
         self._beside, self._actions = figures.beside, ",".join(figures.actions)
         self.state(READY)
+
+    def no_figures(self, answer: NoFigures) -> None:
+        """The allocator has none, but can be asked for other things."""
+        self._allocator = answer.allocator
+        self._beside, self._actions = answer.beside, ",".join(answer.actions)
+        self.state(READY, answer.why)
 
     def rate_was_set(self, rate: float) -> None:
         """Memtui itself set the release rate: the next figures will have it."""
@@ -77,15 +85,14 @@ class AnswerRows:
         return newest.in_use_bytes, kept + newest.metadata_bytes
 
     def state(self, state: str, error: UserError | None = None) -> None:
-        """Add a row when this is news: whether the process answers, and ``error`` if not."""
+        """Add a row when this is news: whether the process answers, and ``error`` if not, or if it has no figures."""
         news = (state, str(error or ""), self._beside, self._actions)
         if news == self._state:
             return
         self._state = news
         what, why, todo = (error.what, error.why, error.todo) if error else ("", "", "")
-        allocator = self._newest.allocator if self._newest else ""
         self._recording.add(
-            GuestRow(self._recording.now_s(), self._run, state, allocator, what, why, todo, *self._state[2:])
+            GuestRow(self._recording.now_s(), self._run, state, self._allocator, what, why, todo, *self._state[2:])
         )
 
     def arrived(self, arrival: Arrival) -> None:

@@ -80,7 +80,10 @@ class AskedProcess:
             # A static program that is stripped does not show whose its malloc is.
             own = [each.kind for each in self._built_in if not each.hidden or self.image.is_static]
             libraries = {each.kind.name for each in self._built_in if each.hidden and each.path != program}
-            found = find_allocators(self.image, own)
+            unasked = {
+                each.kind.name for each in self._built_in if each.path == program and not each.kind.asked_in_program
+            }
+            found = [each for each in find_allocators(self.image, own) if each.name not in unasked]
             # One that a library has for itself says less of the process than the one that malloc is.
             self._allocators = sorted(found, key=lambda allocator: allocator.name in libraries)
             if not found:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from memtui_profiler.actions import Action
 from memtui_profiler.asking.allocator_figures import (
-    Figures,
+    Answer,
+    NoFigures,
     RateSet,
     Released,
     acts_after_words,
@@ -161,14 +162,19 @@ class AskScheduler:
         """Bytes in use by the application and kept by the allocator at ``now_s``; None twice when it was not asked lately."""
         return self._rows.in_use_and_kept(now_s, self._schedule.fresh_s)
 
-    def _figures_came(self, answer: Figures | UserError) -> None:
+    def _figures_came(self, answer: Answer | UserError) -> None:
         if isinstance(answer, UserError):
             self._no_figures(answer)
-        else:
+            return
+        if not isinstance(answer, NoFigures):
             self._schedule.answered(answer.cost_s)
-            self._record(answer)
+        self._record(answer)
 
-    def _record(self, figures: Figures) -> None:
+    def _record(self, figures: Answer) -> None:
+        if isinstance(figures, NoFigures):
+            self._rows.no_figures(figures)
+            self._schedule.wait_until(self._recording.now_s() + RETRY_S)
+            return
         if figures.detail is not None:
             self._schedule.detail_came(self._recording.now_s(), figures.cost_s)
         self._rows.figures(figures)
@@ -236,7 +242,7 @@ class AskScheduler:
         self._files += 1
         return self._folder / f"{name}-{self._files}.{suffix}"
 
-    def _asked(self, figures: Figures) -> dict[str, Any]:
+    def _asked(self, figures: Answer) -> dict[str, Any]:
         self._figures_came(figures)
         return {"allocator": figures.allocator}
 

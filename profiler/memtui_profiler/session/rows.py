@@ -118,8 +118,9 @@ class AllocatorDetailRow(NamedTuple):
 class GuestRow(NamedTuple):
     """Whether the process can be asked, a row whenever that changes.
 
-    ``state``: 'waiting' (one thread: only when the user asks), 'ready', 'busy' (a call has not come back yet), 'refused' (see
-    ``what``, ``why``, ``todo``), 'off' (--no-guest), 'gone'. ``allocator``: the one that answers, '' while not known.
+    ``state``: 'waiting' (one thread: only when the user asks), 'ready' (with ``what``, ``why``, ``todo`` where the allocator has
+    no figures, and can do ``actions`` only), 'busy' (a call has not come back yet), 'refused' (see the same three), 'off'
+    (--no-guest), 'gone'. ``allocator``: the one that answers, '' while not known.
     ``beside``: others in the process, which it knows nothing of, as 'jemalloc in polars.so', '' where there is none.
     ``actions``: values of Action that it can do, with commas between; NULL: not known.
     """

@@ -38,6 +38,8 @@ def name_of(symbols: dict[str, int]) -> str | None:
         ("libjemalloc.so.2", "jemalloc"),
         ("libtcmalloc.so.4:libjemalloc.so.2", "tcmalloc"),
         ("libjemalloc.so.2:libtcmalloc.so.4", "jemalloc"),
+        ("libmimalloc.so", "mimalloc"),
+        ("libtcmalloc.so.4:libmimalloc.so", "tcmalloc"),
         ("libprofiler.so.0", "glibc malloc"),
     ],
 )
@@ -111,7 +113,7 @@ def test_glibc_by_what_it_has() -> None:
         (
             {**GLIBC, "malloc": 1},
             "",
-            "its malloc is a library's own, none of tcmalloc, jemalloc or glibc malloc",
+            "its malloc is a library's own, none of tcmalloc, jemalloc, mimalloc or glibc malloc",
             "relaunch with tcmalloc",
         ),
         ({"malloc": 1}, "musl malloc", "its C library is musl, whose malloc keeps no figures", "build it for glibc"),
@@ -131,7 +133,7 @@ def test_glibc_by_what_it_has() -> None:
         (
             {"gnu_get_libc_version": 1},
             "",
-            "its malloc is none of tcmalloc, jemalloc or glibc malloc",
+            "its malloc is none of tcmalloc, jemalloc, mimalloc or glibc malloc",
             "relaunch with tcmalloc",
         ),
     ],

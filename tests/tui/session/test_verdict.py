@@ -172,6 +172,16 @@ def test_where_nobody_can_be_asked_no_key_asks(tmp_path: Path) -> None:
     facts = facts_of(state, None)
     assert facts is not None
     assert facts.not_asked == "cannot ask pid 4343: gdb holds it"
+    writer = SessionWriter(folder)
+    writer.add(
+        GuestRow(70.5, 1, "ready", "mimalloc", "its figures do not tell", "it does not count", "z", "", "release")
+    )
+    writer.commit()
+    writer.close()
+    facts = facts_of(look(folder, recording.seconds), None)
+    assert facts is not None
+    assert facts.not_asked == "it does not count"
+    assert facts.can.release
 
 
 def test_a_release_is_read_from_its_event(tmp_path: Path) -> None:

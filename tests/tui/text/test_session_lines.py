@@ -190,6 +190,9 @@ def test_refusals_and_what_is_mapped_are_lines(tmp_path: Path) -> None:
     writer.add(GuestRow(1.0, 1, "waiting", ""))
     writer.add(GuestRow(2.0, 1, "refused", "", "cannot ask it", "it is static\x1b[2J", "link it as usual"))
     writer.add(GuestRow(3.0, 1, "ready", "tcmalloc"))
+    writer.add(
+        GuestRow(3.5, 1, "ready", "mimalloc", "its figures do not tell", "nobody\x1b[2J counts", "a release works")
+    )
     names = ("size_bytes", "pss_bytes", "swap_bytes", "dirty_bytes", "huge_bytes")
     sizes = {**dict.fromkeys(names, 0), "rss_bytes": 80 * MIB}
     for at_s in (4.0, 14.0, 70.0):
@@ -204,6 +207,7 @@ def test_refusals_and_what_is_mapped_are_lines(tmp_path: Path) -> None:
     assert lines == [
         "00:00:01 not asked: it has one thread; --ask asks it",
         "00:00:02 not asked: it is static; link it as usual",
+        "00:00:03 no figures: nobody counts; a release works",
         "00:00:04 regions rss 80.0M, huge pages 0: thread stacks 80.0M in 400",
         "00:01:10 regions rss 80.0M, huge pages 0: thread stacks 80.0M in 400",
     ]
@@ -211,6 +215,7 @@ def test_refusals_and_what_is_mapped_are_lines(tmp_path: Path) -> None:
     assert [(one["state"], one["why"]) for one in refusals] == [
         ("waiting", "it has one thread"),
         ("refused", "it is static"),
+        ("ready", "nobody counts"),
     ]
     regions = [one for one in objects if one["type"] == "regions"]
     assert [one["at_s"] for one in regions] == [4.0, 14.0, 70.0]

@@ -62,7 +62,7 @@ def rate_lack(state: SessionState, pending: PendingControls) -> RateLack | None:
     capability = {row.name: row for row in state.capabilities}.get(RELEASE_RATE)
     if newest is not None and newest.release_rate is not None:
         return None
-    known = newest is not None or (guest is not None and guest.state == "refused")
+    known = newest is not None or (guest is not None and (guest.state == "refused" or bool(guest.allocator)))
     if not known and (capability is None or capability.available):
         return None
     allocator = state.heap.allocator or run.row.allocator

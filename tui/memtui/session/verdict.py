@@ -174,7 +174,7 @@ def _no_check(state: SessionState) -> str:
 def _not_asked(state: SessionState) -> str:
     guest = state.heap.guest
     if guest is None or guest.state in ("ready", "busy"):
-        return ""
+        return "" if guest is None else clean(guest.why)
     if guest.state == "waiting":
         return "it has one thread, and is asked only when you want it"
     return ": ".join(part for part in (guest.what, guest.why) if part)

@@ -11,7 +11,7 @@ from memtui.session.argv import argv_in
 from memtui.session.state import SessionState, event_detail
 from memtui.session.status_line import StatusLine
 from memtui.session.ways import without_key
-from memtui.text.plain_form import not_asked, parts_of
+from memtui.text.plain_form import no_figures, not_asked, parts_of
 from memtui_parsers.clean_text import clean
 from memtui_parsers.values import LeakReport
 from memtui_profiler.events import EventKind
@@ -65,7 +65,7 @@ class JsonForm:
                 run=guest.run,
                 state=guest.state,
                 verb="ask",
-                what="not asked",
+                what="no figures" if no_figures(guest) else "not asked",
                 why=why,
                 todo=todo,
             )

@@ -63,10 +63,15 @@ def regions_line(look: RecordedLook) -> str:
 
 
 def not_asked(guest: GuestRow) -> tuple[str, str] | None:
-    """Why the process is not asked for its allocator's figures, and what to do; None while it is."""
+    """Why there are no figures of the process's allocator, and what to do; None while there are, or none yet."""
     if guest.state == "waiting":
         return "it has one thread", ASK_OPTION
-    return (guest.why, guest.todo) if guest.state in ("refused", "off") else None
+    return (guest.why, guest.todo) if guest.state in ("refused", "off") or no_figures(guest) else None
+
+
+def no_figures(guest: GuestRow) -> bool:
+    """Whether the process answers, and its allocator has no figures."""
+    return guest.state == "ready" and bool(guest.why)
 
 
 def ascii_arrows(text: str) -> str:
@@ -97,7 +102,8 @@ class PlainForm:
 
     def guest(self, guest: GuestRow) -> list[str]:
         why = not_asked(guest)
-        return [] if why is None else [f"{figures.clock(guest.at_s)} not asked: {clean(why[0])}; {clean(why[1])}"]
+        word = "no figures" if no_figures(guest) else "not asked"
+        return [] if why is None else [f"{figures.clock(guest.at_s)} {word}: {clean(why[0])}; {clean(why[1])}"]
 
     def regions(self, look: RecordedLook) -> list[str]:
         if look.at_s - self._regions_told_s < REGIONS_EVERY_S:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.content import Content
 
+from memtui.control.buttons import buttons
 from memtui.display.glyphs import ASCII, UNICODE, Glyphs
 from memtui.session.follower import SessionFollower
 from memtui.session.state import SessionState
@@ -15,6 +16,7 @@ from memtui.viewer.heap.free_memory import blocks
 from memtui.viewer.heap.layout import BESIDE_FROM, ROOMY_FROM, heap_lines
 from memtui.viewer.heap.sentences import caption, headline, message
 from memtui_parsers.allocators.stats import AllocatorDetail, SpanList
+from memtui_profiler.actions import Action
 from memtui_profiler.session.rows import GuestRow
 from tests.fixtures.heap_story import GLIBC_DETAIL, STORY_END_S, TCMALLOC_DETAIL, heap_story
 from tests.fixtures.sessions import MIB, STARTED, storyboard
@@ -125,6 +127,11 @@ def test_what_no_rss_has_is_said(told: SessionState) -> None:
         (GuestRow(0.8, 1, "off", "", "x", "y", "z"), "--no-guest", False),
         (GuestRow(0.8, 1, "busy", ""), "has not come back yet", False),
         (GuestRow(0.8, 1, "ready", "mimalloc"), "mimalloc has no figures", False),
+        (
+            GuestRow(0.8, 1, "ready", "mimalloc", "its figures do not tell", "y", "z", "", "release"),
+            "do not tell",
+            False,
+        ),
         (GuestRow(STORY_END_S - 1, 1, "ready", ""), "Looking for the allocator", False),
     ],
     ids=lambda each: each.state if isinstance(each, GuestRow) else "",
@@ -144,6 +151,24 @@ def test_a_refusal_is_told_in_its_three_sentences(tmp_path: Path) -> None:
     lines = text(heap_lines(look(heap_story(tmp_path, guest=guest)), 79, 9, UNICODE, textured=False))
     assert lines[0].strip() == "Cannot ask pid 7."
     assert [line.strip() for line in lines[2:4]] == ["Gdb (pid 77) traces it.", "End gdb, or detach it."]
+
+
+def test_one_that_can_only_release_offers_that(tmp_path: Path) -> None:
+    what, why, todo = "mimalloc's figures do not tell", "nobody counts", "a release works"
+    guest = GuestRow(0.8, 1, "ready", "mimalloc", what, why, todo, "", Action.RELEASE.value)
+    state = look(heap_story(tmp_path, guest=guest))
+    lines = text(heap_lines(state, 79, 9, UNICODE, textured=False))
+    assert [line.strip() for line in lines[:4]] == [
+        "Mimalloc's figures do not tell.",
+        "x has it give free memory back",
+        "Nobody counts.",
+        "A release works.",
+    ]
+    assert caption(state) == "mimalloc, no figures"
+    assert [button.able for button in buttons(state) if button.key == "x"] == [True]
+    without = replace(state, heap=replace(state.heap, guest=guest._replace(actions="")))
+    assert message(without).key == ""
+    assert [button.able for button in buttons(without) if button.key == "x"] == [False]
 
 
 def test_before_a_run_and_after_the_end(tmp_path: Path) -> None:

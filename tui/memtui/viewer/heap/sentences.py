@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memtui.display.figures import brief, clock, show_rate
+from memtui.display.keymap import ACTION_KEYS
 from memtui.session.state import SessionState
 from memtui.viewer.heap.breakdown import Breakdown, part_names
 from memtui_parsers.clean_text import clean
+from memtui_profiler.actions import Action
 from memtui_profiler.region_kinds import RegionKind
 from memtui_profiler.session.region_looks import region_words
 from memtui_profiler.session.rows import RegionRow
@@ -43,6 +45,12 @@ def message(state: SessionState) -> Message:
     if guest is not None and guest.state == "refused":
         again = ("enter", "asks again") if state.running else ("", "")
         return Message(_sentence(guest.what), (_sentence(guest.why), _sentence(guest.todo)), *again)
+    if guest is not None and guest.state == "ready" and guest.why:
+        release = ACTION_KEYS[Action.RELEASE].shown
+        offer = (
+            (release, "has it give free memory back") if state.running and state.heap.can(Action.RELEASE) else ("", "")
+        )
+        return Message(_sentence(guest.what), (_sentence(guest.why), _sentence(guest.todo)), *offer)
     if guest is not None and guest.state == "off":
         return Message(
             "memtui asks this process nothing (--no-guest).",
@@ -76,6 +84,8 @@ def caption(state: SessionState) -> str:
     if state.identity.statistics:
         return state.heap.allocator
     if newest is None:
+        if guest is not None and guest.state == "ready" and guest.why:
+            return f"{guest.allocator}, no figures"
         return "" if guest is None else _STATES.get(guest.state, "")
     return " · ".join(filter(None, (state.heap.allocator, _beside(state, ""), _rate(state), _age(state))))
 
