@@ -3,7 +3,7 @@
 Its counts of blocks (built with MI_STAT, which release builds are not) lie with each thread, and are added to the totals
 only by that thread itself or at its end: asked from another thread, mi_stats_print_out leaves out what living threads
 have. What it calls committed is address space that may be touched: versions 1.8 to 2.2 commit 1 GiB at once. (Read in
-stats.c of 1.8 to 3.3, and measured; FACTS.md.) So it is never asked for figures.
+stats.c of 2.0 and 3.3, and measured; FACTS.md.) So it is never asked for figures.
 
 mi_collect(true) works on the heap of the calling thread, on what threads that have ended left, and on the segments and
 arenas that belong to no thread. It does nothing in a thread without a heap, so mi_thread_init() comes first. Both may
