@@ -228,6 +228,11 @@ class AskScheduler:
 
         self._submit(lambda process: self._profiler.snapshot(process, destination), taken, done)
 
+    @property
+    def profiles(self) -> bool:
+        """Whether a heap profiler that memtui began is at work."""
+        return self._profiler.begun
+
     def clean_exit(self, done: Done) -> None:
         """Have the process call exit(0)."""
         self._submit(call_exit, lambda _: {}, done)

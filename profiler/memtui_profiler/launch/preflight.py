@@ -89,9 +89,11 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
     preloads = {name: _preload(library, program) for name, library in libraries.items()}
     library = libraries[mode]
     capabilities = [
-        _check(each.name, checker.obstacle(program, Libraries(libraries[each.name], installed, tcmalloc)), program)
+        # What is seen from outside sees all memory, whoever allocates it.
+        _capability(each.name, obstacle) if checker.from_outside else _check(each.name, obstacle, program)
         for checker in checkers()
         for each in checker.modes
+        for obstacle in (checker.obstacle(program, Libraries(libraries[each.name], installed, tcmalloc)),)
     ]
     rate = _capability(RELEASE_RATE, _rate_obstacle(program, Libraries(library, installed, tcmalloc), mode))
     return Preflight(
