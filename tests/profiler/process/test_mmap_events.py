@@ -11,7 +11,7 @@ import pytest
 from memtui_parsers.procfs.maps import file_path, parse_mapping
 from memtui_profiler.collect.collect import collect
 from memtui_profiler.collect.request import CollectRequest
-from memtui_profiler.process import mmap_events
+from memtui_profiler.process import mmap_events, perf_ring
 from memtui_profiler.process.mmap_events import MmapEvents
 from memtui_profiler.session.rows import Leak, ReportNote, Symbol
 from tests.fixtures.leaky import build
@@ -92,5 +92,5 @@ def test_where_it_cannot_work_there_is_none(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(mmap_events, "MAX_CPUS", 0)
     assert MmapEvents.open() is None
     monkeypatch.undo()
-    monkeypatch.setattr(mmap_events, "SYSCALLS", dict.fromkeys(mmap_events.SYSCALLS, 1 << 20))
+    monkeypatch.setattr(perf_ring, "SYSCALLS", dict.fromkeys(perf_ring.SYSCALLS, 1 << 20))
     assert MmapEvents.open() is None
