@@ -34,7 +34,7 @@ MAX_FRAMES = 500_000
 MAX_FRAME_CHARS = 64_000_000
 MAX_MEMBERS = 1000
 
-_GROWTH_FIGURES = tuple(field.name for field in fields(GrowthFacts) if field.name.endswith("_bytes")) + ("samples", "lost")
+_GROWTH_FIGURES = (*(field.name for field in fields(GrowthFacts) if field.name.endswith("_bytes")), "samples", "lost")
 
 # JSON can write single surrogates, which no encoding has; to_json() writes none.
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -116,11 +116,11 @@ class Checker:
     ``gperftools``: its reports are gperftools' .heap files, and what the library prints; else the file itself tells its
     format. ``from_outside``: memtui watches the process without anything in it, whatever allocates there, and a snapshot
     covers the time since the watching began. ``snapshot_words``: what one of its snapshots is called, ``found_nothing``: what
-    is said where it found nothing. ``leak_exit_codes``: what the target's exit code may become where it found leaks. ``suppression_syntax``: of
-    the files that say which leaks to leave out. ``launch_notes``: what to know of a launch with this environment.
-    ``nothing``: what it means that nothing was found, and ``caveat`` what that is worth where the checker itself does
-    not say. ``no_rate``: why there is no release rate under it, as a sentence and as a phrase of 33 characters; None:
-    there may be one.
+    is said where it found nothing. ``leak_exit_codes``: what the target's exit code may become where it found leaks.
+    ``suppression_syntax``: of the files that say which leaks to leave out. ``launch_notes``: what to know of a launch with
+    this environment. ``nothing``: what it means that nothing was found, and ``caveat`` what that is worth where the checker
+    itself does not say. ``no_rate``: why there is no release rate under it, as a sentence and as a phrase of 33 characters;
+    None: there may be one.
     """
 
     name: str

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from memtui_parsers.report.suppressions import Syntax
 from memtui_profiler.actions import Action
 from memtui_profiler.checkers.base import Checker, Libraries, Mode, Setup, Wanted
 from memtui_profiler.checkers.ending import Conclusion, Ended, Output
+from memtui_profiler.errors import UserError
 from memtui_profiler.target.program_facts import Obstacle, ProgramFacts
 
 NAME = "growth"
@@ -19,6 +21,17 @@ def obstacle(program: ProgramFacts, _: Libraries) -> Obstacle | None:
     """Why it cannot work; None: nothing stands in its way."""
     if program.machine != MACHINE:
         return Obstacle(f"stacks are unwound on {MACHINE} only, and this is {program.machine}", f"use it on {MACHINE}")
+    return why_not(os.getpid())
+
+
+def why_not(pid: int) -> Obstacle | None:
+    """Why whoever runs memtui may not watch the page faults of this process; None: they may. Nothing is left open."""
+    from memtui_profiler.growth.permission import may_watch
+
+    try:
+        may_watch(pid)
+    except UserError as error:
+        return Obstacle(error.why, error.todo)
     return None
 
 

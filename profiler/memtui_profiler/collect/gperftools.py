@@ -206,9 +206,7 @@ def _placeless_note(profile: HeapProfile, frames: list[LeakFrame]) -> list[str]:
     return [f"{count} {'address lies' if count == 1 else 'addresses lie'} {where}"] if count else []
 
 
-def _runtime_note(
-    leaks: Figures, frames: list[LeakFrame], modules: list[ModuleRow]
-) -> list[str]:
+def _runtime_note(leaks: Figures, frames: list[LeakFrame], modules: list[ModuleRow]) -> list[str]:
     """A note on what the system libraries keep from their start: draconian counts it, and no program can free it."""
     runtime = {module.ordinal for module in modules if is_runtime_module(module.path)}
     programs = {frame.ordinal for frame in frames if frame.module not in runtime}

@@ -35,11 +35,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A report was written to ``dump``."""
+    """A report was written to ``dump``; it is the ``last`` one where the watch ends with it."""
 
     dump: Path
     growth: GrowthFacts
     notes: tuple[str, ...]
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def event_in(line: bytes) -> GrowthEvent:
             return Started(price if isinstance(price, dict) else {})
         if kind == "refused":
             error = UserError(str(fields["what"]), str(fields["why"]), str(fields["todo"]))
-            return Refused(error, bool(fields.get("price")))
+            return Refused(error, bool(fields.get("for_its_price")))
         if kind == "ended":
             return Ended(str(fields["why"]))
         if kind == "report":
@@ -168,7 +169,7 @@ def _report(fields: dict[str, Any]) -> Reported:
         lost=int(fields["lost"]),
         outcome=GrowthOutcome(str(fields["outcome"]).replace(" ", "-")),
     )
-    return Reported(Path(fields["path"]), growth, tuple(map(str, fields["notes"])))
+    return Reported(Path(fields["path"]), growth, tuple(map(str, fields["notes"])), bool(fields["last"]))
 
 
 def silent(error: str) -> UserError:

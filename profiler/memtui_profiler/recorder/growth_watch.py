@@ -27,8 +27,9 @@ FIRST_REPORT_S = 10.0
 _SHARE_OF_TIME = 0.1
 # So long it may take to begin, and to end, on a machine that is busy.
 _ANSWERS_WITHIN_S = 60.0
-# A script that ends in `exec server` is another program from then on.
+# A script that ends in `exec server` is another program from then on. A process that ends is told of within that time.
 _BEGINS_AGAIN = 3
+_BEGINS_AGAIN_AFTER_S = 1.0
 _WORTH_SAYING = 0.005
 
 _GONE = UserError("growth is not watched", "the process has ended", "start it again")
@@ -65,6 +66,7 @@ class GrowthWatches:
         self._watches: list[_Watch] = []
         self._count = 0
         self._again = 0
+        self._to_begin_again: tuple[ActiveRun, float] | None = None
 
     @property
     def pids(self) -> set[int]:
@@ -85,7 +87,7 @@ class GrowthWatches:
 
     def start_with(self, run: ActiveRun) -> None:
         """Watch a run whose check this is, from its start to its end."""
-        self._again = 0
+        self._again, self._to_begin_again = 0, None
         self._start(run, None, seconds=None, anyway=True, whole_run=True)
 
     def start(self, run: ActiveRun, done: Done, *, seconds: float | None = None, anyway: bool = False) -> None:
@@ -142,6 +144,7 @@ class GrowthWatches:
 
     def run_is_over(self, run: ActiveRun) -> None:
         """The process has ended, or memtui leaves it."""
+        self._to_begin_again = None
         if (watch := self._of(run)) is not None:
             watch.over = True
             self._end(watch)
@@ -165,6 +168,9 @@ class GrowthWatches:
 
     def look(self, now_s: float) -> None:
         """Ask for the reports that are due; give up those who do not answer."""
+        if self._to_begin_again is not None and now_s >= self._to_begin_again[1]:
+            (run, _), self._to_begin_again = self._to_begin_again, None
+            self._start(run, None, seconds=None, anyway=True, whole_run=True)
         for watch in list(self._watches):
             if (watch.began_s is None or watch.ending) and now_s > watch.deadline_s:
                 self._close(watch, silent("the process that watches does not answer"))
@@ -221,7 +227,7 @@ class GrowthWatches:
         if watch.began_s is not None:
             watch.due_s = now_s + max(FIRST_REPORT_S, _SHARE_OF_TIME * (now_s - watch.began_s))
         request = watch.run.reports.growth_request(reported.dump, reported.growth, reported.notes)
-        if watch.whole_run and watch.over:
+        if watch.whole_run and reported.last and (watch.over or not watch.ending):
             self._reports.start_last(request, watch.run.number)
         else:
             self._reports.start_live(request, watch.run.number)
@@ -257,7 +263,7 @@ class GrowthWatches:
         answer(watch.on_end, {} if began else error)
         if tell and began and watch.whole_run and not watch.ending and self._again < _BEGINS_AGAIN:
             self._again += 1
-            self._start(watch.run, None, seconds=None, anyway=True, whole_run=True)
+            self._to_begin_again = watch.run, self._recording.now_s() + _BEGINS_AGAIN_AFTER_S
 
 
 def _begun() -> CommandAnswer:

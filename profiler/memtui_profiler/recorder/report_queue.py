@@ -95,7 +95,7 @@ class ReportQueue:
         return run in (*open_or_waiting, *self._expected)
 
     def expect(self, run: int) -> None:
-        """Reports of this run are made elsewhere and will be started here; expect_no_more() ends that, as often as this was called."""
+        """Reports of this run will still be started, until expect_no_more() has been called as often."""
         self._expected.append(run)
 
     def expect_no_more(self, run: int) -> None:

@@ -15,6 +15,7 @@ from memtui.session.state import SessionState
 from memtui.session.status_line import StatusLine, Tone
 from memtui.session.ways import event_words
 from memtui_profiler.actions import Action
+from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.session.rows import Event
 
@@ -40,7 +41,7 @@ VERBS = {
             "leak check under way: the server's threads are held for moments",
             "CHECKED",
         ),
-        Verb("snapshot", (EventKind.SNAPSHOT,), "writing a heap snapshot", "SNAPSHOT"),
+        Verb("snapshot", (EventKind.SNAPSHOT, EventKind.GROWTH), "taking a snapshot", "SNAPSHOT"),
     )
 }
 
@@ -80,12 +81,17 @@ class LiveCommands:
         self._commander = commander
         self._sent: dict[str, _Sent] = {}
         self._told = False
+        # Refused for their price: the same command once more means that it is paid.
+        self._too_dear: set[str] = set()
 
     def send(self, verb: str, state: SessionState, clock_s: float, **args: Any) -> bool:
         """Send the command, unless one of its kind is still waiting; returns whether it was sent."""
         if self._commander.waits_for(verb):
             return False
         self._sent[verb] = _Sent(clock_s, state.events[-1].id if state.events else 0)
+        if verb in self._too_dear:
+            args["anyway"] = True
+        self._too_dear.clear()
         self._commander.send(verb, **args)
         return True
 
@@ -106,10 +112,12 @@ class LiveCommands:
             if self._commander.waits_for(name)
         )
 
-    def answered(self, verb: str, clock_s: float, *, ok: bool) -> None:
-        """Take the recorder's answer; after an error no event follows."""
-        if not ok:
+    def answered(self, verb: str, clock_s: float, error: UserError | None) -> None:
+        """Take the recorder's answer; after an error no event follows. One that calls for the same again is about a price."""
+        if error is not None:
             self._sent.pop(verb, None)
+            if error.action is not None and ACTION_KEYS[error.action].id == verb:
+                self._too_dear.add(verb)
         elif verb in self._sent:
             self._sent[verb].answered_s = clock_s
 

@@ -64,6 +64,8 @@ NOT_A_REPORT = Empty(
 )
 READING = Empty(EmptyKind.READING, "Reading the report …")
 
+WATCHABLE = "s says what makes it grow from now on, by stack: nothing is put into it."
+
 _AT_EXIT = "The report comes when the target exits: by itself, or on SIGTERM if it handles that."
 _AT_EXIT_OR_KILLED = "The report comes when the target exits; a signal that ends it does not cost the report."
 
@@ -81,13 +83,21 @@ def waiting(mode: str) -> Empty:
     return Empty(EmptyKind.WAITING, headline, (at_exit, todo))
 
 
-def attached(mode: str, *, profiler: bool) -> Empty:
+def watching(report_in_s: float) -> Empty:
+    """Return the state of a process whose page faults are watched, and of which no report has come yet."""
+    when = f"The first report comes in {report_in_s:.0f} s" if report_in_s >= 1 else "The first report is being made"
+    return Empty(EmptyKind.WAITING, "Watching page faults: what grows, by stack.", (f"{when}; s has one made now.",))
+
+
+def attached(mode: str, *, profiler: bool, watchable: bool) -> Empty:
     """Return the state of a process that memtui did not start and has not asked yet; it was started with ``mode``.
 
-    ``profiler``: there is a heap profiler in it, which can begin at any time.
+    ``profiler``: there is a heap profiler in it, which can begin at any time. ``watchable``: its page faults can be watched.
     """
     if mode == CHECK_OFF:
         snapshot = "s lists what it allocates from now on and keeps, by stack."
+        if watchable and not profiler:
+            profiler, snapshot = True, WATCHABLE
         return Empty(
             EmptyKind.CHECK_OFF,
             "No leak check is on in this process, and none can be added while it runs.",
@@ -116,7 +126,7 @@ def none_found(report: LeakReport, *, relaunches: bool = True) -> Empty:
     if wider is not None and relaunches:
         lines.append(f"m then {wider} lists everything that is not freed at exit.")
     found = f"Checked ({mode}): no leaks found{in_what_was_seen(report.seen_bytes)}."
-    headline = "Nothing is in use." if checker.takes_snapshots else found
+    headline = f"{_sentence(checker.found_nothing)}" if checker.takes_snapshots else found
     return Empty(EmptyKind.NONE_FOUND, headline, tuple(lines))
 
 

@@ -9,6 +9,7 @@ from memtui.control.commander import Commander
 from memtui.control.live_commands import BEFORE_FIRST_CHECK, LiveCommands
 from memtui.control.no_rate import rate_lack
 from memtui.control.pending import PendingControls, next_half
+from memtui.session.growth_watch import growth_watched
 from memtui.session.state import Activity, SessionState, activity
 from memtui.session.status_line import StatusLine, Tone, attached, ended, no_recorder, refusal
 from memtui.session.ways import with_key
@@ -64,6 +65,8 @@ class Target:
             hint = ("t", "again: kill") if under_way.stopping else ("", "")
             lines.append(StatusLine(waiting, "WAIT", under_way.sentence, Tone.WARN, *hint))
         lines += self._live.waiting(self._clock(), waiting)
+        if (watching := growth_watched(self._viewer.state, waiting)) is not None:
+            lines.append(watching)
         if self._commander.lost and run is not None and run.watched:
             lines.append(RECORDER_GONE)
         return tuple(lines)
@@ -72,7 +75,7 @@ class Target:
         """Take what the recorder has answered. Return the line of its last error, None without one."""
         line = None
         for outcome in self._commander.poll():
-            self._live.answered(outcome.verb, now_s, ok=outcome.error is None)
+            self._live.answered(outcome.verb, now_s, outcome.error)
             if outcome.error is not None:
                 todo = with_key(outcome.error.todo, outcome.error.action, self._viewer.state)
                 line = refusal(outcome.error, todo)

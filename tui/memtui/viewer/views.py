@@ -118,11 +118,15 @@ def _no_report(state: SessionState) -> Empty:
     run = state.run
     if state.identity.statistics:
         return pane_state.NOT_A_REPORT
+    if run is not None and run.growth is not None and state.running:
+        return pane_state.watching(run.growth.report_s - state.now_s)
     if run is not None and state.identity.attached and (run.row.mode == CHECK_OFF or not run.ended):
         kind = allocator_of(run.row.allocator)
-        return pane_state.attached(run.row.mode, profiler=kind is not None and kind.has_profiler(run.row.allocator))
+        profiler = kind is not None and kind.has_profiler(run.row.allocator)
+        return pane_state.attached(run.row.mode, profiler=profiler, watchable=state.can_watch)
     if run is None or run.row.mode == CHECK_OFF:
-        return _check_off(state)
+        off = _check_off(state)
+        return replace(off, lines=(*off.lines, pane_state.WATCHABLE)) if state.can_watch and state.running else off
     if not run.ended:
         return pane_state.waiting(run.row.mode)
     if not run.settled and state.live:
