@@ -128,7 +128,8 @@ class LiveCommands:
             if self._commander.waits_for(name):
                 continue
             event = _outcome(state, VERBS[name], sent.after_event)
-            if event is not None:
+            # Of a watch that has begun there is a line of its own.
+            if event is not None and event.kind != EventKind.GROWTH.value:
                 outcome = _told(VERBS[name], event, state)
             if event is not None or sent.answered_s is None or clock_s - sent.answered_s > EVENT_COMES_WITHIN_S:
                 del self._sent[name]

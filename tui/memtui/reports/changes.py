@@ -69,10 +69,12 @@ def counting_samples(report: LeakReport) -> LeakReport:
 
 
 def growth_words(growth: GrowthFacts) -> str:
-    """``10.0 MiB grown in 10 s (1.0 MiB/s)``; ``cannot tell what grew: ...`` where the stacks are no answer."""
-    words = f"{size_words(growth.grown_bytes)} grown in {span_words(growth.seconds)}"
-    if growth.seconds > 0:
-        words += f" ({rate_words(growth.bytes_per_s)})"
+    """``10.0 MiB grown in 10 s (1.0 MiB/s)``; or that nothing stands out, or that it cannot be told whose it is."""
+    size, span = size_words(growth.grown_bytes), span_words(growth.seconds)
+    if growth.outcome is GrowthOutcome.NOTHING_GREW:
+        return f"nothing has grown that stands out in {span} ({size})"
+    rate = f" ({rate_words(growth.bytes_per_s)})" if growth.seconds > 0 else ""
+    words = f"{size} grown in {span}{rate}"
     return f"cannot tell what grew: {words}" if growth.outcome is GrowthOutcome.CANNOT_TELL else words
 
 

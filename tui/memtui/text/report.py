@@ -10,9 +10,9 @@ from memtui.reports.changes import counted, growth_words, rss_words, sample_word
 from memtui.reports.names import function_name, is_unchecked, place, shorten
 from memtui.reports.table import LeakTable, build_table, table_notes
 from memtui_parsers.clean_text import clean
-from memtui_parsers.values import CheckerError, Frame, GrowthFacts, GrowthOutcome, LeakKind, LeakReport, ReportStatus
+from memtui_parsers.values import CheckerError, Frame, GrowthFacts, LeakKind, LeakReport, ReportStatus
 from memtui_profiler.checkers import checker_named
-from memtui_profiler.words import in_what_was_seen, size_words
+from memtui_profiler.words import in_what_was_seen, rate_words, size_words
 
 # file, line: the source line's text, None when there is no source.
 SourceOf = Callable[[str, int], str | None]
@@ -87,8 +87,7 @@ def summary(report: LeakReport, glyphs: Glyphs) -> str:
 def _growth_summary(report: LeakReport, growth: GrowthFacts, origin: str, glyphs: Glyphs) -> str:
     stacks = sum(bool(record.stack) for record in report.leaks)
     from_stacks = f"{counted(growth.samples, 'sample', glyphs)} in {counted(stacks, 'stack', glyphs)}"
-    nothing = "nothing has grown that stands out: " if growth.outcome is GrowthOutcome.NOTHING_GREW else ""
-    return f"{nothing}{growth_words(growth)}, {from_stacks}; {rss_words(growth)} ({origin})"
+    return f"{growth_words(growth)}, {from_stacks}; {rss_words(growth)} ({origin})"
 
 
 def leak_line(table: LeakTable, index: int) -> str:
@@ -119,6 +118,9 @@ def _record_lines(number: int, table: LeakTable, index: int, source: SourceOf, g
     record, name = table.record(index), table.names[index]
     samples = f", {words}" if (words := sample_words(record, glyphs)) else ""
     share = f", {percent(record.size_bytes / table.total_bytes)}" if table.total_bytes > 0 else ""
+    growth = table.report.growth
+    if growth is not None and growth.seconds > 0:
+        share += f", {rate_words(record.size_bytes / growth.seconds)}"
     yield (
         f"{number}. {size_words(record.size_bytes)}{_in_objects(record.objects, glyphs)} "
         f"({record.kind.value}{share}{samples}): {name.function}"

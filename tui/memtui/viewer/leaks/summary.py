@@ -34,11 +34,13 @@ def report_line(state: LeakPaneState, arrangement: Arrangement, glyphs: Glyphs) 
     table = arrangement.table
     report = table.report
     total = _totals(table, glyphs)
-    made_by = "" if report.growth is not None else clean(report.mode)  # its moment says so
-    parts = [state.moment, made_by, *([] if state.run is None else [f"run {state.run}"]), total]
+    run = [] if state.run is None else [f"run {state.run}"]
+    parts = [state.moment, clean(report.mode), *run, total]
+    if report.growth is not None:
+        parts = [total, state.moment, *run]  # its moment says what made it, and its figures what it is of
     if table.difference is not None:
         changed = change_words(table.delta_bytes, table.delta_objects, glyphs, noun_of(report))
-        parts = [f"{changed} {state.since}".rstrip(), total, *parts[:-1]]
+        parts = [f"{changed} {state.since}".rstrip(), total, *(part for part in parts if part != total)]
     if arrangement.query.scope.narrowing and not arrangement.error:
         parts.insert(0, filter_line(arrangement, glyphs))
     notes = len(table_notes(table))
