@@ -15,9 +15,9 @@ from memtui_parsers.values import GrowthOutcome, LeakKind, LeakReport
 from memtui_profiler.actions import Action
 from memtui_profiler.events import EventKind
 from memtui_profiler.process.descendants import children_of
+from memtui_profiler.request import PAGE_FAULTS
 from memtui_profiler.session.reports import load_report
 from memtui_profiler.session.rows import CapabilityRow, ReportRow
-from memtui_profiler.request import PAGE_FAULTS
 from tests.fixtures.attached import attached, named_reports, running, thread_names
 from tests.fixtures.command_line import run_memtui, start_memtui
 from tests.fixtures.growing import growing, growing_program

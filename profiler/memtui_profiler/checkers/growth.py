@@ -21,6 +21,8 @@ def obstacle(program: ProgramFacts, _: Libraries) -> Obstacle | None:
     """Why it cannot work; None: nothing stands in its way."""
     if program.machine != MACHINE:
         return Obstacle(f"stacks are unwound on {MACHINE} only, and this is {program.machine}", f"use it on {MACHINE}")
+    if program.secured is not None and os.geteuid() != 0:
+        return Obstacle(program.secured.reason.partition(":")[0], "run memtui as root")
     return why_not(os.getpid())
 
 

@@ -114,9 +114,7 @@ def _run(options: Attach, request: LaunchRequest, mode: str, ask: Ask) -> int:
         return interrupts.exit_code
 
 
-def _checked(
-    folder: Path, reader: SessionReader, control: ControlClient, interrupts: Interrupts
-) -> RunResult | None:
+def _checked(folder: Path, reader: SessionReader, control: ControlClient, interrupts: Interrupts) -> RunResult | None:
     """Have the process checked."""
     control.send("watch")
     asked = control.send("check")

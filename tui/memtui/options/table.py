@@ -155,7 +155,9 @@ OPTIONS = (
         partial(parse_seconds, option="--growth"),
         held_by="growth_s",
     ),
-    Option("--anyway", ("attach",), "with --growth: also where watching costs the process more than 2 % of its CPU time"),
+    Option(
+        "--anyway", ("attach",), "with --growth: also where watching costs the process more than 2 % of its CPU time"
+    ),
     Option(
         "--format FORMAT",
         (*_LAUNCHING, *_READING, "regions"),
