@@ -59,7 +59,7 @@ CHECKER = Checker(
             GROWTH,
             "what has grown, by stack: 10 s after the start, ever more seldom later, at its end, and when asked for",
             "memtui samples page faults from outside: nothing is put into the process, whatever allocates there, and it is"
-            " not slowed down. It names who touched memory first that is still there, which is not always who keeps it."
+            " hardly slowed down. It names who touched memory first that is still there, which is not always who keeps it."
             " What the program takes in its first moments counts as there before.",
             ("what has grown, by stack:", "page faults, seen from outside"),
             actions=(Action.SNAPSHOT, Action.SHOW_REPORTS),

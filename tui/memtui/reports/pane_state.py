@@ -64,8 +64,6 @@ NOT_A_REPORT = Empty(
 )
 READING = Empty(EmptyKind.READING, "Reading the report …")
 
-WATCHABLE = "s says what makes it grow from now on, by stack: nothing is put into it."
-
 _AT_EXIT = "The report comes when the target exits: by itself, or on SIGTERM if it handles that."
 _AT_EXIT_OR_KILLED = "The report comes when the target exits; a signal that ends it does not cost the report."
 
@@ -89,19 +87,27 @@ def watching(report_in_s: float) -> Empty:
     return Empty(EmptyKind.WAITING, "Watching page faults: what grows, by stack.", (f"{when}; s has one made now.",))
 
 
-def attached(mode: str, *, profiler: bool, watchable: bool) -> Empty:
+def snapshot_words(*, profiler: bool, watchable: bool) -> str:
+    """Return what a snapshot would say; '' where none can be taken.
+
+    ``profiler``: there is a heap profiler in the process, which can begin at any time. ``watchable``: its page faults can be
+    watched.
+    """
+    if profiler:
+        return "s lists what it allocates from now on and keeps, by stack."
+    return "s says what makes it grow from now on, by stack: nothing is put into it." if watchable else ""
+
+
+def attached(mode: str, snapshot: str) -> Empty:
     """Return the state of a process that memtui did not start and has not asked yet; it was started with ``mode``.
 
-    ``profiler``: there is a heap profiler in it, which can begin at any time. ``watchable``: its page faults can be watched.
+    ``snapshot``: as snapshot_words() has it.
     """
     if mode == CHECK_OFF:
-        snapshot = "s lists what it allocates from now on and keeps, by stack."
-        if watchable and not profiler:
-            profiler, snapshot = True, WATCHABLE
         return Empty(
             EmptyKind.CHECK_OFF,
             "No leak check is on in this process, and none can be added while it runs.",
-            (snapshot if profiler else "2 shows how much of its memory is in use, and what the rest is.",),
+            (snapshot or "2 shows how much of its memory is in use, and what the rest is.",),
         )
     return Empty(
         EmptyKind.WAITING,
