@@ -24,9 +24,9 @@ from memtui_parsers.report.samples import few_samples_note
 from memtui_parsers.values import HeapProfile, LeakKind, ReportStatus
 from memtui_profiler.checkers import checker_named, mode_named
 from memtui_profiler.collect.frame_places import mark_unchecked
-from memtui_profiler.collect.grown import Figures, counting_samples, growth_row, with_nobodys
+from memtui_profiler.collect.grown import Figures, counting_samples, with_nobodys
 from memtui_profiler.collect.listed_leaks import with_listed
-from memtui_profiler.collect.parsed import end_row, fit, note_rows, parsed_rows, symbol_row
+from memtui_profiler.collect.parsed import end_row, fit, growth_row, note_rows, parsed_rows, symbol_row
 from memtui_profiler.collect.report_files import Opened, open_report, tell_nobody
 from memtui_profiler.collect.request import CollectRequest
 from memtui_profiler.errors import UserError

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from memtui_parsers.values import GrowthFacts, HeapProfile
-from memtui_profiler.collect.parsed import fit
-from memtui_profiler.session.rows import GrowthRow
 
 # (bytes, objects, samples) by packed stack; None: not sampled.
 Figures = dict[bytes, tuple[int, int, int | None]]
@@ -30,19 +28,3 @@ def with_nobodys(stacks: Figures, growth: GrowthFacts) -> Figures:
         return stacks
     size, objects, samples = stacks.get(_NO_STACK, (0, 0, None))
     return {**stacks, _NO_STACK: (size + rest, objects, samples)}
-
-
-def growth_row(report: int, growth: GrowthFacts) -> GrowthRow:
-    """The row of what the report is of."""
-    return GrowthRow(
-        report=report,
-        seconds=growth.seconds,
-        grown_bytes=fit(growth.grown_bytes),
-        seen_bytes=fit(growth.seen_bytes),
-        given_back_bytes=fit(growth.given_back_bytes),
-        rss_before_bytes=fit(growth.rss_before_bytes),
-        rss_now_bytes=fit(growth.rss_now_bytes),
-        samples=fit(growth.samples),
-        lost=fit(growth.lost),
-        outcome=growth.outcome.value,
-    )
