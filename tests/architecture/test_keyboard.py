@@ -22,7 +22,7 @@ _IN_A_SENTENCE = re.compile(
     r"|\btab \d| \([1-9]\)|\bpress(?:es|ed)?\b|\b(?:this|the) screen\b|\bkeyboard\b|\b(?:the|a) key\b"
 )
 # Whose arguments may be one letter: modes of files, names of type variables.
-_LETTER_IS_NO_KEY = frozenset({"open", "fdopen", "TypeVar", "TemporaryFile", "format"})
+_LETTER_IS_NO_KEY = frozenset({"open", "fdopen", "TypeVar", "TemporaryFile", "format", "array"})
 
 
 def texts(source: str) -> Iterator[tuple[int, str]]:

@@ -91,7 +91,8 @@ def test_a_library_that_was_replaced_is_named_from_the_file_that_runs(tmp_path: 
             report = checked_now(live)
         for leak in built.leaks:
             found = leaked_at(report, Path(leak.file).name, leak.line)
-            assert leak.bytes * 0.9 <= found <= leak.bytes, (leak, report.notes)
+            # A stale pointer on a stack or in a register may keep one of them reachable.
+            assert leak.bytes - leak.bytes / leak.objects <= found <= leak.bytes, (leak, report.notes)
 
 
 @pytest.mark.heap_checker

@@ -27,6 +27,9 @@ from memtui_profiler.process.sampling import rss_bytes
 
 # Lines of libraries that were unmapped since; more would be a program that loads and unloads for ever.
 MAX_UNMAPPED_LINES = 2000
+# How often is looked for code that was loaded since, and how much longer than the look the pause is.
+CODE_EVERY_S = 2.0
+CODE_PAUSE = 50
 
 
 class Unwound(Protocol):
@@ -105,7 +108,7 @@ class GrowthWatch:
         # The sample is made when the fault begins: its page may not be there yet.
         self._early: list[WeighedFault] = []
         self._stackless = 0
-        self._refreshed_at = self._began
+        self._refresh_at = self._began + CODE_EVERY_S
 
     def step(self, seconds: float) -> None:
         """Wait ``seconds`` at most, and take what came. Sets ``has_ended``. Raises UserError where events are refused now."""
@@ -118,6 +121,7 @@ class GrowthWatch:
                 self._take(weighed, again=True)
             for weighed in self._sampler.drain():
                 self._take(weighed, again=False)
+            self._refresh()
             self._touched.look(self._now(), self._residency.present)
             self.has_ended = not self._residency.is_alive()
         except OSError:  # of a process that ends
@@ -187,6 +191,14 @@ class GrowthWatch:
             self._touched.touch(fault.address, stack, weighed.weight, max(size_bytes, PAGE_BYTES), self._now())
         else:
             self._stackless += 1
+
+    def _refresh(self) -> None:
+        """Look whether other code is mapped now; less often where that takes long."""
+        began = time.monotonic()
+        if began >= self._refresh_at:
+            self._unwinder.refresh()
+            now = time.monotonic()
+            self._refresh_at = now + max(CODE_EVERY_S, (now - began) * CODE_PAUSE)
 
     def _stack(self, fault: Fault) -> Stack:
         """Return addresses, the innermost first, as dumps have them; a recursion of any depth is one stack."""
