@@ -122,7 +122,7 @@ class GrowthWatch:
             for weighed in self._sampler.drain():
                 self._take(weighed, again=False)
             self._refresh()
-            self._touched.look(self._now(), self._residency.present)
+            self._touched.look(self._now(), self._present)
             self.has_ended = not self._residency.is_alive()
         except OSError:  # of a process that ends
             if self._residency.is_alive():
@@ -161,6 +161,13 @@ class GrowthWatch:
     def close(self) -> None:
         """Leave the process as it was."""
         self._opened.close()
+
+    def _present(self, pages: Sequence[int]) -> list[bool]:
+        """Whether the pages are there. Raises ProcessLookupError of a process that ends: it has given none of them back."""
+        answers = self._residency.present(pages)
+        if not self._residency.is_alive():
+            raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
+        return answers
 
     def _growth(self) -> Growth | None:
         """None where the process has ended meanwhile: half of it may be gone already."""
