@@ -227,6 +227,19 @@ def rss_mib(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / MIB
 
 
+def test_a_price_is_said_before_and_paid_when_asked_for_again(tmp_path: Path) -> None:
+    """On a machine that is busy the program may get too little of it to be dear."""
+    with growing("storm") as pid:
+        done = grown(tmp_path, pid, "1")
+        assert done.returncode in (0, 3)
+        assert "% from it" not in done.stderr or "add --anyway" in done.stderr
+        assert "% from it" not in grown(tmp_path, pid, "1", "--anyway").stderr
+        with attached(tmp_path, pid) as live:
+            error = live.ask("snapshot", deadline_s=ANSWERS_S).error
+            assert error is None or (error.action is Action.SNAPSHOT and "% from it" in error.why)
+            assert live.ask("snapshot", anyway=True, deadline_s=ANSWERS_S).ok
+
+
 def test_a_process_that_is_gone_is_refused(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()

@@ -26,6 +26,7 @@ from memtui.reports.running_threads import with_running_threads
 from memtui.session.state import event_detail
 from memtui.terminal import streams
 from memtui_parsers.values import GrowthOutcome, LeakReport
+from memtui_profiler.actions import Action
 from memtui_profiler.checkers.growth import GROWTH
 from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
@@ -147,7 +148,7 @@ def _watched(
     while interrupts.count < 2:
         for reply in control.poll():
             if reply.error is not None:
-                raise reply.error
+                raise _with_option(reply.error)
         if interrupts.count and not stopped:
             stopped = True
             control.send("growth", do="stop")
@@ -159,6 +160,13 @@ def _watched(
             raise UserError("no report on growth", "the recorder ended before it was done", "see recorder.log: --keep")
         time.sleep(LOOK_EVERY_S)
     return None
+
+
+def _with_option(error: UserError) -> UserError:
+    """A refusal for its price, which the same command goes on from on a screen, with the option that goes on from it here."""
+    if error.action is not Action.SNAPSHOT:
+        return error
+    return UserError(error.what, error.why, "add --anyway, or watch it when it has less to do")
 
 
 def _watch_is_over(reader: SessionReader) -> bool:
