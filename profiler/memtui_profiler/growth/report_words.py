@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from memtui_profiler.growth.fault_records import STACK_BYTES
 from memtui_profiler.growth.watch import Watched
 from memtui_profiler.words import percent_words, size_words, span_words
 
@@ -15,6 +16,7 @@ NOISE_BYTES = 256 << 10
 NOISE_OF_RSS = 0.001
 
 FIRST_TO_TOUCH = "a stack here is who touched new memory first, which is not always who keeps it"
+CUT_SHARE = 0.1
 _MOVING = {
     b"libjvm.so": "Java's collector moves memory, so the stacks are the collector's",
     b"libcoreclr.so": ".NET's collector moves memory, so the stacks are the collector's",
@@ -76,6 +78,10 @@ def notes_of(watched: Watched) -> list[str]:
         notes.append(f"{sampled.lost} samples were lost, and the rest count for them")
     if sampled.stackless:
         notes.append(f"{sampled.stackless} samples have no stack, and are in no row")
+    if sampled.cut > CUT_SHARE * sampled.samples:
+        notes.append(
+            f"{sampled.cut} of {sampled.samples} stacks are cut: callers are deeper than {size_words(STACK_BYTES)}, or unknown"
+        )
     if sampled.unwatched_threads:
         notes.append(
             f"{sampled.unwatched_threads} threads were not watched: there are too many for the processors here"

@@ -58,7 +58,7 @@ class _History:
 
 
 class TouchedPages:
-    """Pages by address. Each is looked for again when it is 0.2 s older, later when it is by 0.4 times older, more or less."""
+    """Pages by address. Each is looked for again when it is 0.2 s older, later at twice its age, more or less."""
 
     def __init__(self, *, most: int = MOST_PAGES) -> None:
         self._most = most
@@ -125,7 +125,9 @@ class TouchedPages:
 
     def _look_again(self, page: int, now_s: float) -> None:
         touched = self._pages[page]
-        gap_s = max(_FIRST_GAP_S, _GAP_OF_AGE * (now_s - touched.touched_s)) * self._chance.uniform(*_JITTER)
+        age_s = now_s - touched.touched_s
+        gap_s = age_s if touched.settled else max(_FIRST_GAP_S, _GAP_OF_AGE * age_s)
+        gap_s *= self._chance.uniform(*_JITTER)
         touched.due_s = now_s + gap_s
         heapq.heappush(self._due, (touched.due_s, page))
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 from memtui_parsers.procfs.maps import executable_lines
 from memtui_parsers.values import Mapping
@@ -24,6 +22,7 @@ from memtui_profiler.growth.refusals import ended, refusal
 from memtui_profiler.growth.residency import PAGE_BYTES, Residency, mappings_of, open_residency
 from memtui_profiler.growth.touched_pages import Stack, TouchedPages
 from memtui_profiler.process.sampling import rss_bytes
+from memtui_profiler.unwinding.unwinder import StackEnd, Unwinder
 
 # Lines of libraries that were unmapped since; more would be a program that loads and unloads for ever.
 MAX_UNMAPPED_LINES = 2000
@@ -32,30 +31,15 @@ CODE_EVERY_S = 2.0
 CODE_PAUSE = 50
 
 
-class Unwound(Protocol):
-    """A stack: addresses of code, the innermost first, those of callers as return addresses."""
-
-    @property
-    def addresses(self) -> Sequence[int]: ...
-
-
-class Unwinds(Protocol):
-    """What makes stacks of registers and the bytes at their stack pointer."""
-
-    def unwind(self, registers: Sequence[int], stack: bytes, /) -> Unwound: ...
-
-    def refresh(self) -> None:
-        """Look at the mappings of the process again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """How the sampling went. ``stackless``: samples without a stack, which are in no row."""
+    """How the sampling went. ``stackless``: samples without a stack, which are in no row; ``cut``: stacks that are not whole."""
 
     samples: int
     lost: int
     throttled: int
     stackless: int
+    cut: int
     unwatched_threads: int
     system_calls: bool
 
@@ -77,7 +61,7 @@ class Watched:
 class GrowthWatch:
     """Opened for a process. step() gathers, report() says what there is so far, close() takes everything back."""
 
-    def __init__(self, pid: int, make_unwinder: Callable[[int], Unwinds], *, anyway: bool = False) -> None:
+    def __init__(self, pid: int, *, anyway: bool = False) -> None:
         """``anyway``: also where it costs the process more than 2 %. Raises UserError, with nothing left behind."""
         self.pid = pid
         self.has_ended = False
@@ -88,7 +72,7 @@ class GrowthWatch:
                 self.price: Price = price_of(pid)
                 if not anyway:
                     self.price.check(pid)
-                self._unwinder = make_unwinder(pid)
+                self._unwinder = Unwinder(pid)
                 self._sampler = FaultSampler(pid, faults_per_s=self.price.faults_per_s)
                 opened.callback(self._close_sampler)
                 self._began = time.monotonic()
@@ -107,7 +91,7 @@ class GrowthWatch:
         self._touched = TouchedPages()
         # The sample is made when the fault begins: its page may not be there yet.
         self._early: list[WeighedFault] = []
-        self._stackless = 0
+        self._stackless = self._cut = 0
         self._refresh_at = self._began + CODE_EVERY_S
 
     def step(self, seconds: float) -> None:
@@ -122,7 +106,7 @@ class GrowthWatch:
             for weighed in self._sampler.drain():
                 self._take(weighed, again=False)
             self._refresh()
-            self._touched.look(self._now(), self._present)
+            self._touched.look(self._now(), self._residency.present)
             self.has_ended = not self._residency.is_alive()
         except OSError:  # of a process that ends
             if self._residency.is_alive():
@@ -142,6 +126,7 @@ class GrowthWatch:
             sampler.lost,
             sampler.throttled,
             self._stackless,
+            self._cut,
             sampler.unwatched,
             sampler.abilities.system_calls,
         )
@@ -161,13 +146,6 @@ class GrowthWatch:
     def close(self) -> None:
         """Leave the process as it was."""
         self._opened.close()
-
-    def _present(self, pages: Sequence[int]) -> list[bool]:
-        """Whether the pages are there. Raises ProcessLookupError of a process that ends: it has given none of them back."""
-        answers = self._residency.present(pages)
-        if not self._residency.is_alive():
-            raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
-        return answers
 
     def _growth(self) -> Growth | None:
         """None where the process has ended meanwhile: half of it may be gone already."""
@@ -211,9 +189,11 @@ class GrowthWatch:
         """Return addresses, the innermost first, as dumps have them; a recursion of any depth is one stack."""
         if fault.registers is None:
             return ()
-        addresses = self._unwinder.unwind(fault.registers, fault.stack).addresses
+        unwound = self._unwinder.unwind(fault.registers, fault.stack)
+        addresses = unwound.addresses
         if not addresses:
             return ()
+        self._cut += unwound.end is not StackEnd.OUTERMOST
         callers = tuple(inner for outer, inner in pairwise(addresses) if outer != inner)
         # Readers of dumps look up the byte before an address.
         return (addresses[0] + 1, *callers)

@@ -26,7 +26,6 @@ from memtui_profiler.growth.growth import joined
 from memtui_profiler.growth.price import TooDearError
 from memtui_profiler.growth.refusals import WHAT, other_machine
 from memtui_profiler.growth.report_words import notes_of, outcome_of
-from memtui_profiler.growth.stack_walk import StackWalk
 from memtui_profiler.growth.watch import GrowthWatch
 
 STEP_S = 0.1
@@ -161,7 +160,7 @@ def run(commands: int, events: BinaryIO) -> int:
         if platform.machine() != _MACHINE:
             raise other_machine(platform.machine())
         os.makedirs(request.folder, mode=0o700, exist_ok=True)
-        watch = GrowthWatch(request.pid, StackWalk, anyway=request.anyway)
+        watch = GrowthWatch(request.pid, anyway=request.anyway)
     except UserError as error:
         tell(events, event="refused", for_its_price=isinstance(error, TooDearError), **error.fields())
         return error.exit_code

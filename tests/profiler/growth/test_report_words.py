@@ -11,7 +11,7 @@ from memtui_profiler.growth.report_words import FIRST_TO_TOUCH, Outcome, notes_o
 from memtui_profiler.growth.watch import Sampled, Watched
 
 MIB = 1 << 20
-SAMPLED = Sampled(samples=100, lost=0, throttled=0, stackless=0, unwatched_threads=0, system_calls=True)
+SAMPLED = Sampled(samples=100, lost=0, throttled=0, stackless=0, cut=10, unwatched_threads=0, system_calls=True)
 
 
 def watched(
@@ -61,13 +61,14 @@ def test_what_is_inferred_and_what_is_nobodys_is_said() -> None:
 
 
 def test_what_the_sampling_lacked_is_said() -> None:
-    lacking = Sampled(samples=100, lost=7, throttled=0, stackless=3, unwatched_threads=12, system_calls=False)
+    lacking = Sampled(samples=100, lost=7, throttled=0, stackless=3, cut=11, unwatched_threads=12, system_calls=False)
     java = (b"7f0000000000-7f0000100000 r-xp 00000000 08:01 5 /usr/lib/jvm/lib/server/libjvm.so",)
     found = replace(watched(10 * MIB, 10 * MIB), sampled=lacking, maps=java, has_ended=True)
     assert notes_of(found)[1:] == [
         "the process ended after 10 s; this is what was there when it was last looked at",
         "7 samples were lost, and the rest count for them",
         "3 samples have no stack, and are in no row",
+        "11 of 100 stacks are cut: callers are deeper than 16.0 KiB, or unknown",
         "12 threads were not watched: there are too many for the processors here",
         "memory that system calls fill, as read() does, is not seen without root or perf_event_paranoid 1",
         "Java's collector moves memory, so the stacks are the collector's",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import pytest
+
 from memtui_profiler.growth.touched_pages import FEWEST_GIVEN_BACK, TouchedPages
 
 PAGE = 4096
@@ -49,8 +51,8 @@ def test_a_page_is_looked_for_ever_less_often() -> None:
         memory.look(touched, tenths / 10)
     times = [now_s for now_s, _ in memory.looks]
     assert 0.1 <= times[0] <= 0.4 and times[1] < 0.8
-    assert all(1.2 < later / earlier < 1.6 for earlier, later in pairwise(times[8:]))
-    assert 20 < len(times) < 40
+    assert all(1.6 < later / earlier < 2.4 for earlier, later in pairwise(time for time in times if time > 2.5))
+    assert 12 < len(times) < 30
 
 
 def test_a_page_once_gone_does_not_come_back() -> None:
@@ -111,3 +113,16 @@ def test_memory_is_bounded_and_the_sum_stays() -> None:
     sum_of_weights = sum(page.weight for _, page in touched.items())
     assert 5_000 < sum_of_weights < 20_000
     assert len(touched._histories) <= 201 and len(touched._due) <= 300
+
+
+def test_what_is_not_answered_is_kept() -> None:
+    """The pages of a process that has just ended were there when it ended."""
+
+    def ended(pages: Sequence[int]) -> list[bool]:
+        raise ProcessLookupError
+
+    touched = TouchedPages()
+    touched.touch(PAGE, (1,), 1.0, PAGE, 0.0)
+    with pytest.raises(ProcessLookupError):
+        touched.look(1.0, ended)
+    assert list(weights(touched)) == [PAGE]
