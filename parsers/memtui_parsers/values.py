@@ -189,6 +189,7 @@ class GrowthFacts:
     ``grown_bytes``: in pages that are there and were not at the start; of ``seen_bytes`` it was seen who touched them first.
     ``given_back_bytes``: in pages that were there at the start and are gone. ``samples``: the page faults that the figures rest
     on, ``lost`` those that the kernel had no room for. RSS is that of the process, at the start and at the report.
+    ``passing_bytes`` are there as well, and no part of the growth: of those who are seen to give back what they take.
     """
 
     seconds: float
@@ -200,6 +201,7 @@ class GrowthFacts:
     samples: int = 0
     lost: int = 0
     outcome: GrowthOutcome = GrowthOutcome.STACKS
+    passing_bytes: int = 0
 
     @property
     def bytes_per_s(self) -> float:

@@ -201,6 +201,7 @@ def growth_row(report: int, growth: GrowthFacts) -> GrowthRow:
         rss_now_bytes=fit(growth.rss_now_bytes),
         samples=fit(growth.samples),
         lost=fit(growth.lost),
+        passing_bytes=fit(growth.passing_bytes),
         outcome=growth.outcome.value,
     )
 

@@ -158,9 +158,12 @@ def _report(fields: dict[str, Any]) -> Reported:
     seconds = float(fields["seconds"])
     if not math.isfinite(seconds):
         raise ValueError("no time")
+    passing_bytes = int(fields["passing_bytes"])
     growth = GrowthFacts(
         seconds=seconds,
-        grown_bytes=int(fields["grown_bytes"]),
+        # The worker counts all that is there now.
+        grown_bytes=max(0, int(fields["grown_bytes"]) - passing_bytes),
+        passing_bytes=passing_bytes,
         seen_bytes=int(fields["seen_bytes"]),
         given_back_bytes=int(fields["given_back_bytes"]),
         rss_before_bytes=int(fields["rss_before"]),

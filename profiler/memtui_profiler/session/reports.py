@@ -99,8 +99,8 @@ def _growth(reader: SessionReader, report_id: int) -> GrowthFacts | None:
     row = next(reversed(reader.rows_of(GrowthRow, "report", report_id)), None)
     if row is None:
         return None
-    figures = row[1:-2]
-    return GrowthFacts(*figures, outcome=GrowthOutcome(row.outcome))
+    figures = {name: value for name, value in row._asdict().items() if name not in ("id", "report")}
+    return GrowthFacts(**{**figures, "outcome": GrowthOutcome(row.outcome)})
 
 
 def _leaks(reader: SessionReader, report_id: int) -> list[_Leak]:

@@ -292,6 +292,7 @@ class GrowthRow(NamedTuple):
     rss_now_bytes: int
     samples: int
     lost: int
+    passing_bytes: int
     outcome: str
     id: int = 0
 

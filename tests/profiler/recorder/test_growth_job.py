@@ -22,7 +22,8 @@ REPORT = {
     "seconds": 10.5,
     "rss_before": 1000,
     "rss_now": 3000,
-    "grown_bytes": 2500,
+    "grown_bytes": 2600,
+    "passing_bytes": 100,
     "seen_bytes": 2400,
     "given_back_bytes": 500,
     "samples": 20,
@@ -39,7 +40,7 @@ def test_each_event_is_read() -> None:
     assert event_in(line(event="started", price={"share": 0.01})) == Started({"share": 0.01})
     assert event_in(line(event="started")) == Started({})
     assert event_in(line(event="ended", why="its time is over")) == Ended("its time is over")
-    growth = GrowthFacts(10.5, 2500, 2400, 500, 1000, 3000, 20, 1, GrowthOutcome.NOTHING_GREW)
+    growth = GrowthFacts(10.5, 2500, 2400, 500, 1000, 3000, 20, 1, GrowthOutcome.NOTHING_GREW, 100)
     assert event_in(line(**REPORT)) == Reported(Path(str(REPORT["path"])), growth, ("first", "second"), last=True)
     refused = event_in(line(event="refused", what="not watched", why="a reason", todo="do", for_its_price=True))
     assert isinstance(refused, Refused) and refused.for_its_price
