@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 RETRY_S = 10.0
 
-_ENDED = UserError("the process did not answer", "it has ended", "relaunch it and ask again")
+_ENDED = GuestGoneError("the process did not answer", "it has ended", "relaunch it and ask again")
 _OFF = cannot_ask("--no-guest was given", "leave it out")
 
 

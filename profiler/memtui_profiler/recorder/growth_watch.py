@@ -30,14 +30,15 @@ _ANSWERS_WITHIN_S = 60.0
 # A script that ends in `exec server` is another program from then on. A process that ends is told of within that time.
 _BEGINS_AGAIN = 3
 _BEGINS_AGAIN_AFTER_S = 1.0
-_WORTH_SAYING = 0.005
-
-_GONE = UserError("growth is not watched", "the process has ended", "start it again")
+_WORTH_SAYING = 0.01
 
 
 @dataclass(slots=True)
 class _Watch:
-    """``whole_run``: the run's check is this. ``on_start`` and ``on_report`` wait for an answer."""
+    """``whole_run``: the run's check is this. ``on_start``, ``on_report`` and ``on_end`` wait for an answer.
+
+    ``ending``: it was told to end, and its last report is to come; ``over``: because its process has ended, or was left.
+    """
 
     run: ActiveRun
     job: GrowthJob
@@ -52,12 +53,12 @@ class _Watch:
     due_s: float = 0.0
     reports: int = 0
     ending: bool = False
-    over: bool = False  # its process has ended, or was left
+    over: bool = False
     why: str = ""
 
 
 class GrowthWatches:
-    """``current`` is the watch of the current run. Those of runs that are over make their last report."""
+    """The watch of the current run, if there is one, and those of runs that are over, which make their last report."""
 
     def __init__(self, recording: Recording, reports: ReportQueue, selector: selectors.BaseSelector) -> None:
         self._recording = recording
@@ -259,7 +260,7 @@ class GrowthWatches:
             self._recording.event(EventKind.NO_REPORT, f"growth was not told: {error.why}")
         self._reports.expect_no_more(watch.run.number)
         answer(watch.on_start, error)
-        answer(watch.on_report, _GONE if began else error)
+        answer(watch.on_report, error)
         answer(watch.on_end, {} if began else error)
         if tell and began and watch.whole_run and not watch.ending and self._again < _BEGINS_AGAIN:
             self._again += 1
