@@ -10,7 +10,6 @@ from pathlib import Path
 
 from memtui.commands.check import check_session, conclude, print_checked
 from memtui.commands.outcome import (
-    NEVER_CHECKED,
     RunResult,
     complete_reports,
     is_settled,
@@ -25,7 +24,7 @@ from memtui.options.requests import attach_request
 from memtui.reports.running_threads import with_running_threads
 from memtui.session.state import event_detail
 from memtui.terminal import streams
-from memtui_parsers.values import GrowthOutcome, LeakReport
+from memtui_parsers.values import LeakReport
 from memtui_profiler.actions import Action
 from memtui_profiler.checkers.growth import GROWTH
 from memtui_profiler.errors import UserError
@@ -109,7 +108,7 @@ def _run(options: Attach, request: LaunchRequest, mode: str, ask: Ask) -> int:
             if recorder is not None:
                 recorder.close()
         if interrupts.exit_code is None:
-            return _of_growth(result, code)
+            return code
         if result is None:
             print_checked(_not_checked(request, mode, "interrupted before the check was done"), options.format, None)
         return interrupts.exit_code
@@ -174,15 +173,6 @@ def _watch_is_over(reader: SessionReader) -> bool:
         event.kind == EventKind.GROWTH.value and event_detail(event).get("watching") is False
         for event in reader.rows(Event)
     )
-
-
-def _of_growth(result: RunResult | None, code: int) -> int:
-    """The exit code; a report on growth that cannot tell is no answer."""
-    growth = None if result is None else result.report.growth
-    if growth is None or growth.outcome is not GrowthOutcome.CANNOT_TELL:
-        return code
-    streams.complain("what grew cannot be told: " + "; ".join(result.report.notes[:1] if result is not None else ()))
-    return NEVER_CHECKED
 
 
 def _complete(reader: SessionReader, *, newest: bool = False) -> int | None:
