@@ -175,8 +175,9 @@ def has_leaks(report: LeakReport) -> bool:
 def judge(result: RunResult, program: str, *, suppressed: bool = False) -> tuple[int, str]:
     """Return the exit code of ``check``, and a remark for people ('' where the report says all).
 
-    A leak counts however the run ended. Growth of which it cannot be told whose it is was not found out. "No leak" counts only when the check is complete. ``suppressed``: leaks were found
-    and left out of the report, so that the target's exit code may be the checker's.
+    A leak counts however the run ended. Growth of which it cannot be told whose it is was not found out. "No leak" counts only
+    when the check is complete. ``suppressed``: leaks were found and left out of the report, so that the target's exit code may
+    be the checker's.
     """
     report = result.report
     if report.status is not ReportStatus.NOT_RUN and has_leaks(report):
