@@ -230,10 +230,8 @@ def rss_mib(pid: int) -> float:
 def test_a_price_is_said_before_and_paid_when_asked_for_again(tmp_path: Path) -> None:
     """On a machine that is busy the program may get too little of it to be dear."""
     with growing("storm") as pid:
-        done = grown(tmp_path, pid, "1")
-        assert done.returncode in (0, 3)
-        assert "% from it" not in done.stderr or "add --anyway" in done.stderr
-        assert "% from it" not in grown(tmp_path, pid, "1", "--anyway").stderr
+        done = grown(tmp_path, pid, "0.1")
+        assert "% from it" not in done.stderr or (done.returncode == 3 and "add --anyway" in done.stderr)
         with attached(tmp_path, pid) as live:
             error = live.ask("snapshot", deadline_s=ANSWERS_S).error
             assert error is None or (error.action is Action.SNAPSHOT and "% from it" in error.why)
