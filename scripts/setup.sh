@@ -32,6 +32,7 @@ heaptrack                heaptrack_print
 libgoogle-perftools-dev  /usr/lib/*/libtcmalloc.so /usr/lib/libtcmalloc.so /usr/lib64/libtcmalloc.so /usr/local/lib/libtcmalloc.so
 libjemalloc-dev          /usr/lib/*/libjemalloc.a /usr/lib/libjemalloc.a /usr/lib64/libjemalloc.a
 libjemalloc2             /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2 /usr/lib64/libjemalloc.so.2
+linux-perf|linux-tools-generic perf
 liblsan0                 /usr/lib/*/liblsan.so.0 /usr/lib/liblsan.so.0 /usr/lib64/liblsan.so.0
 libmimalloc-dev          /usr/lib/*/libmimalloc.so /usr/lib/libmimalloc.so /usr/lib64/libmimalloc.so
 llvm                     llvm-symbolizer

@@ -30,7 +30,10 @@ _SECTION_KINDS = {
     0: "SHT_NULL", 1: "SHT_PROGBITS", 2: "SHT_SYMTAB", 3: "SHT_STRTAB", 4: "SHT_RELA", 5: "SHT_HASH", 6: "SHT_DYNAMIC",
     7: "SHT_NOTE", 8: "SHT_NOBITS", 9: "SHT_REL", 11: "SHT_DYNSYM",
 }  # fmt: skip
-_SEGMENT_KINDS = {1: "PT_LOAD", 2: "PT_DYNAMIC", 3: "PT_INTERP", 4: "PT_NOTE", 6: "PT_PHDR", 7: "PT_TLS"}
+_SEGMENT_KINDS = {
+    1: "PT_LOAD", 2: "PT_DYNAMIC", 3: "PT_INTERP", 4: "PT_NOTE", 6: "PT_PHDR", 7: "PT_TLS",
+    0x6474E550: "PT_GNU_EH_FRAME",
+}  # fmt: skip
 _FILE_KINDS = {0: "none", 1: "rel", 2: "exec", 3: "dyn", 4: "core"}
 _MACHINES = {
     2: "sparc", 3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "arm", 43: "sparcv9", 62: "x86-64",

@@ -8,11 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 from memtui_parsers.procfs.maps import executable_lines
 from memtui_parsers.values import Mapping
@@ -24,32 +22,13 @@ from memtui_profiler.growth.refusals import ended, refusal
 from memtui_profiler.growth.residency import PAGE_BYTES, Residency, mappings_of, open_residency
 from memtui_profiler.growth.touched_pages import Stack, TouchedPages
 from memtui_profiler.process.sampling import rss_bytes
+from memtui_profiler.unwinding.unwinder import StackEnd, Unwinder
 
 # Lines of libraries that were unmapped since; more would be a program that loads and unloads for ever.
 MAX_UNMAPPED_LINES = 2000
 # How often is looked for code that was loaded since, and how much longer than the look the pause is.
 CODE_EVERY_S = 2.0
 CODE_PAUSE = 50
-
-
-class Unwound(Protocol):
-    """A stack: addresses of code, the innermost first, those of callers as return addresses."""
-
-    @property
-    def addresses(self) -> Sequence[int]: ...
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it goes on to the outermost function."""
-
-
-class Unwinds(Protocol):
-    """What makes stacks of registers and the bytes at their stack pointer."""
-
-    def unwind(self, registers: Sequence[int], stack: bytes, /) -> Unwound: ...
-
-    def refresh(self) -> None:
-        """Look at the mappings of the process again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +61,7 @@ class Watched:
 class GrowthWatch:
     """Opened for a process. step() gathers, report() says what there is so far, close() takes everything back."""
 
-    def __init__(self, pid: int, make_unwinder: Callable[[int], Unwinds], *, anyway: bool = False) -> None:
+    def __init__(self, pid: int, *, anyway: bool = False) -> None:
         """``anyway``: also where it costs the process more than 2 %. Raises UserError, with nothing left behind."""
         self.pid = pid
         self.has_ended = False
@@ -93,7 +72,7 @@ class GrowthWatch:
                 self.price: Price = price_of(pid)
                 if not anyway:
                     self.price.check(pid)
-                self._unwinder = make_unwinder(pid)
+                self._unwinder = Unwinder(pid)
                 self._sampler = FaultSampler(pid, faults_per_s=self.price.faults_per_s)
                 opened.callback(self._close_sampler)
                 self._began = time.monotonic()
@@ -214,7 +193,7 @@ class GrowthWatch:
         addresses = unwound.addresses
         if not addresses:
             return ()
-        self._cut += not unwound.is_whole
+        self._cut += unwound.end is not StackEnd.OUTERMOST
         callers = tuple(inner for outer, inner in pairwise(addresses) if outer != inner)
         # Readers of dumps look up the byte before an address.
         return (addresses[0] + 1, *callers)

@@ -25,7 +25,6 @@ from memtui_profiler.growth.dump_file import write_dump
 from memtui_profiler.growth.growth import joined
 from memtui_profiler.growth.refusals import WHAT, other_machine
 from memtui_profiler.growth.report_words import notes_of, outcome_of
-from memtui_profiler.growth.stack_walk import StackWalk
 from memtui_profiler.growth.watch import GrowthWatch
 
 STEP_S = 0.1
@@ -158,7 +157,7 @@ def run(commands: int, events: BinaryIO) -> int:
     try:
         if platform.machine() != _MACHINE:
             raise other_machine(platform.machine())
-        watch = GrowthWatch(request.pid, StackWalk, anyway=request.anyway)
+        watch = GrowthWatch(request.pid, anyway=request.anyway)
     except UserError as error:
         tell(events, event="refused", **error.fields())
         return error.exit_code

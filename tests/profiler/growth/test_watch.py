@@ -11,7 +11,6 @@ import pytest
 
 from memtui_profiler.errors import UserError
 from memtui_profiler.growth.report_words import Outcome, notes_of, outcome_of
-from memtui_profiler.growth.stack_walk import StackWalk
 from memtui_profiler.growth.watch import GrowthWatch, Watched
 from tests.fixtures.growing import growing
 from tests.fixtures.guest import NOBODY, as_user
@@ -21,7 +20,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 def watched(pid: int, seconds: float) -> Watched:
     try:
-        watch = GrowthWatch(pid, StackWalk, anyway=True)
+        watch = GrowthWatch(pid, anyway=True)
     except UserError as error:
         if "not permitted here" in error.why:
             pytest.skip("perf events are not permitted here")
@@ -46,11 +45,11 @@ def test_recursion_and_callers_make_one_stack() -> None:
 def test_descriptors_are_given_back() -> None:
     before = os.listdir("/proc/self/fd")
     with growing("server") as pid:
-        opened = GrowthWatch(pid, StackWalk, anyway=True)
+        opened = GrowthWatch(pid, anyway=True)
         assert len(os.listdir("/proc/self/fd")) > len(before)
         opened.close()
         with pytest.raises(UserError, match="has ended"):
-            GrowthWatch(1 << 22, StackWalk)
+            GrowthWatch(1 << 22)
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
@@ -71,7 +70,7 @@ def test_an_ordinary_user_watches_a_process_of_his_own() -> None:
 def test_another_users_process_is_refused() -> None:
     def said() -> str:
         try:
-            GrowthWatch(pid, StackWalk)
+            GrowthWatch(pid)
         except UserError as error:
             return str(error)
         return "nothing"

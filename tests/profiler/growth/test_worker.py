@@ -71,7 +71,7 @@ def test_what_was_gathered_is_kept_when_the_process_dies(tmp_path: Path) -> None
         report = watching.next("report")
         assert watching.next("ended")["why"].startswith("the process has ended")
     assert any(note.startswith("the process ended after") for note in report["notes"])
-    assert report["outcome"] == "stacks" and report["grown_bytes"] > 1 << 20
+    assert report["outcome"] == "stacks" and report["grown_bytes"] > 1 << 20, report
     assert named_stacks(report["path"], pid)[0].runs("parse_request")
 
 
