@@ -160,7 +160,8 @@ ROWS = {
     ),
     "gperftools, static": Row(
         program(lambda: holder(*TCMALLOC_MINIMAL), *SEVERAL),
-        r"tcmalloc_minimal [\d.]+", "tcmalloc", r"tcmalloc_minimal [\d.]+ built in", VERSIONS,
+        # From 2.17 on nothing in the program tells it from a full one.
+        r"tcmalloc(_minimal)? [\d.]+", "tcmalloc", r"tcmalloc(_minimal)? [\d.]+ built in", VERSIONS,
         KEPT.format("tcmalloc keeps"), able="lx",
     ),
     "jemalloc": Row(

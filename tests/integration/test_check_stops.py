@@ -18,8 +18,8 @@ from tests.fixtures.waiting import until
 KEEPS_FREE_MEMORY = ["--check", "normal", "--env", "TCMALLOC_RELEASE_RATE=0"]
 
 FOUND_NOTHING = [
-    ("normal", ""),
-    ("normal", "exits"),
+    pytest.param("normal", "", marks=pytest.mark.heap_checker),
+    pytest.param("normal", "exits", marks=pytest.mark.heap_checker),
     ("lsan", ""),
     ("lsan", "exits"),
     ("memcheck", ""),
@@ -49,6 +49,7 @@ def test_a_profile_of_a_program_that_memtui_stops_ends_with_a_whole_snapshot(tmp
     assert document["total"]["bytes"] > 1 << 20  # the one of its start has some bytes
 
 
+@pytest.mark.heap_checker
 def test_a_leak_is_found_before_the_stop(tmp_path: Path) -> None:
     program = build("server")
     for mode in ("normal", "lsan"):
@@ -60,6 +61,7 @@ def test_a_leak_is_found_before_the_stop(tmp_path: Path) -> None:
         assert document["total"]["objects"] in (program.leaks[0].objects, program.leaks[0].objects - 1)
 
 
+@pytest.mark.heap_checker
 def test_without_a_thread_in_it_the_report_comes_from_its_own_exit(tmp_path: Path) -> None:
     program = build("server")
     words = [
@@ -120,6 +122,7 @@ def test_running_threads_hold_their_storage_for_memcheck_and_ended_ones_do_not(t
     assert ended.returncode == 1 and "possibly-lost" in ended.stdout
 
 
+@pytest.mark.heap_checker
 def test_a_check_that_sees_next_to_nothing_of_the_memory_has_no_result(tmp_path: Path) -> None:
     check = ["check", *KEEPS_FREE_MEMORY, "--for", "2", "--format", "json", str(build("own_arena").path)]
     unseen, freed = (run_memtui(tmp_path, [*check, *words]) for words in ([], ["freed"]))
@@ -131,6 +134,7 @@ def test_a_check_that_sees_next_to_nothing_of_the_memory_has_no_result(tmp_path:
     assert (freed.returncode, json.loads(freed.stdout)["status"]) == (0, "complete"), freed.stderr
 
 
+@pytest.mark.heap_checker
 def test_a_check_at_exit_tells_what_it_did_not_see(tmp_path: Path) -> None:
     """Of the free memory of its own malloc it says nothing, where that malloc told what it held."""
     program = str(build("own_arena").path)
@@ -148,6 +152,7 @@ def test_a_check_at_exit_tells_what_it_did_not_see(tmp_path: Path) -> None:
     assert "seen_bytes" not in document and not [note for note in document["notes"] if "of anonymous memory" in note]
 
 
+@pytest.mark.heap_checker
 @pytest.mark.parametrize("how", ["mapped", "freed"])
 def test_where_the_malloc_was_not_asked_both_explanations_are_told(tmp_path: Path, how: str) -> None:
     program = str(build("own_arena").path)

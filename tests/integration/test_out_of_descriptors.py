@@ -47,6 +47,7 @@ def limit_descriptors(live: Live, free: int) -> None:
     resource.prlimit(live.recorder_pid, resource.RLIMIT_NOFILE, (taken + free, 4096))
 
 
+@pytest.mark.heap_checker
 @pytest.mark.parametrize("free", [0, 2, 8])
 def test_commands_without_a_free_descriptor(tmp_path: Path, free: int) -> None:
     with record(tmp_path, build("request_server").path, tmp_path / "s", mode="normal") as live:

@@ -171,6 +171,7 @@ def test_the_command_at_any_moment(tmp_path: Path, program: Path, number: signal
         nothing_runs(tmp_path)
 
 
+@pytest.mark.heap_checker
 def test_a_check_that_is_killed(tmp_path: Path, program: Path) -> None:
     with start_memtui(tmp_path, ["check", "--check", "normal", str(program)]) as process:
         until(lambda: any("serves" in " ".join(p.cmdline()[:2]) for p in processes_below(program)), "it runs")
