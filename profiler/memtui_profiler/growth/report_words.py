@@ -102,7 +102,7 @@ def notes_of(watched: Watched) -> list[str]:
     if watched.has_ended:
         notes.append(f"the process ended after {span}; this is what was there when it was last looked at")
     if sampled.lost or sampled.throttled:
-        notes.append(f"{sampled.lost} samples were lost, and the rest count for them")
+        notes.append(f"samples lost: {sampled.lost}; the rest count for them")
     if sampled.stackless:
         notes.append(f"{sampled.stackless} samples have no stack, and are in no row")
     if sampled.cut > CUT_SHARE * sampled.samples:

@@ -67,7 +67,7 @@ def test_what_the_sampling_lacked_is_said() -> None:
     found = replace(watched(10 * MIB, 10 * MIB), sampled=lacking, maps=node, has_ended=True)
     assert notes_of(found)[1:] == [
         "the process ended after 10 s; this is what was there when it was last looked at",
-        "7 samples were lost, and the rest count for them",
+        "samples lost: 7; the rest count for them",
         "3 samples have no stack, and are in no row",
         "11 of 100 stacks are cut: callers are deeper than 16.0 KiB, or unknown",
         "12 threads were not watched: there are too many for the processors here",
