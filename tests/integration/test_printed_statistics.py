@@ -61,7 +61,11 @@ def test_jemallocs_text_and_json_say_the_same(program: Path, tmp_path: Path) -> 
         # They are of two processes, and jemalloc takes its metadata 2 MiB at a time.
         slack = (2 << 20) + (64 << 10) if name == "metadata_bytes" else 64 << 10
         assert of_json["figures"][name] == (None if size is None else pytest.approx(size, abs=slack)), name
-    assert of_json["size_classes"] == of_text["size_classes"] != []
+    assert of_text["size_classes"]
+    for one, other in zip(of_text["size_classes"], of_json["size_classes"], strict=True):
+        assert one["bytes"] == other["bytes"]
+        # Threads leave their caches when they happen to.
+        assert one["free_objects"] == pytest.approx(other["free_objects"], rel=0.2, abs=100)
     # Free regions of all classes are what is active and not allocated, but for the ends of slabs.
     free = sum(one["bytes"] * one["free_objects"] for one in of_text["size_classes"])
     assert free == pytest.approx(of_text["figures"]["central_bytes"], rel=0.05)

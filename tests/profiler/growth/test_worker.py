@@ -14,15 +14,14 @@ import pytest
 from memtui_parsers.formats.gperftools_heap import parse_heap
 from memtui_profiler.growth.worker import Request
 from memtui_profiler.helper_process import helper_command
-from tests.fixtures.growing import Watcher, growing, named_stacks, watcher
+from tests.fixtures.growing import Watcher, growing, named_stacks, skip_if_forbidden, watcher
 from tests.fixtures.waiting import until
 
 
 def begun(watching: Watcher) -> dict[str, Any]:
     """Its first event; the test is skipped where perf events are forbidden."""
     first = watching.event()
-    if first.get("event") == "refused" and "not permitted here" in first["why"]:
-        pytest.skip("perf events are not permitted here")
+    skip_if_forbidden(first.get("why", ""))
     assert first["event"] == "started", first
     return first
 
