@@ -29,7 +29,7 @@ class Case:
     function: str
     preload: str = ""
     may_not_tell: bool = False
-    least_share: float = 0.9
+    least_share: float = 0.75
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ import json, re, sys
 print("ready", flush=True)
 while True:
     texts = [json.dumps({str(n): [n] * 9 for n in range(3000)}) for _ in range(8)]
-    texts = [re.sub("1", "2", text) for text in texts]
+    texts = [re.sub("1111", lambda match: str(len(bytes(300_000))), text) for text in texts]
 """
 PROGRAMS: dict[str, Callable[[], list[str | Path]]] = {
     "C++ -O2": lambda: [build("frames.cpp", "-O2")],
