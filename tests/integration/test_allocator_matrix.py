@@ -61,7 +61,7 @@ public class Holder {
 }
 """
 KEPT = r"\d\d % of RSS is free memory {}"
-STAYS = r"RSS (stays at|rose by|moved within)"
+STAYS = r"RSS (stays at|rose by|moved within)|of RSS \(.*\) in transparent huge pages"
 NO_CHECKER = "there is no checker in this process"
 
 
