@@ -14,13 +14,13 @@ from typing import NamedTuple
 from memtui_profiler.actions import Action
 from memtui_profiler.diagnosis.balance import Balance
 from memtui_profiler.diagnosis.regions import growing_region, mapped_evidence, more_threads_words
-from memtui_profiler.diagnosis.reports import WATCH_WORDS, by_stack, growth_evidence, placed
+from memtui_profiler.diagnosis.reports import WATCH_WORDS, by_stack, growth_evidence, placed, share_words
 from memtui_profiler.diagnosis.rss import LEVEL_BYTES, level_part, rise_before, signed_words
 from memtui_profiler.diagnosis.steady_growth import MIN_GROWTH_S, Growth, lasting_growth
 from memtui_profiler.diagnosis.trend import MIN_SPAN_S, Trend, pace, recent_trend, trend_of
 from memtui_profiler.diagnosis.values import LOST_KINDS, Diagnosis, DiagnosisInput, Verdict
 from memtui_profiler.request import CHECK_OFF
-from memtui_profiler.words import percent_words, rate_words, size_words, span_words
+from memtui_profiler.words import rate_words, size_words, span_words
 
 # A check must find this share of the growth lost to prove that the growth is a leak.
 _PROVES = 0.3
@@ -93,7 +93,7 @@ def _with_place(facts: DiagnosisInput, diagnosis: Diagnosis, rate: str) -> Diagn
     diagnosis = replace(diagnosis, action=action, action_words=words)
     grown, report = facts.growth, facts.own_report
     if grown is not None and (grown.top_function or grown.top_location):
-        head = f"{rate}, {percent_words(grown.share)} of it from"
+        head = f"{rate}, {share_words(grown)}"
         if grown.kind in LOST_KINDS:
             head = f"{rate}, most lost from"
         diagnosis = replace(diagnosis, evidence=diagnosis.evidence + growth_evidence(grown))

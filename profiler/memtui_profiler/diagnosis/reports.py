@@ -209,7 +209,13 @@ def by_stack(facts: DiagnosisInput, diagnosis: Diagnosis, rate: str) -> Diagnosi
     diagnosis = replace(diagnosis, action=Action.SHOW_LEAKS, action_words="show", evidence=evidence)
     if not (grown.top_function or grown.top_location):
         return diagnosis
-    return placed(diagnosis, f"{rate}, {percent_words(grown.share)} of it from", grown.top_function, grown.top_location)
+    return placed(diagnosis, f"{rate}, {share_words(grown)}", grown.top_function, grown.top_location)
+
+
+def share_words(grown: GrowthSummary) -> str:
+    """What stands before the place that grew most: page faults tell who touched the memory, and not who keeps it."""
+    how = "first touched by" if grown.kind is LeakKind.GROWTH else "of it from"
+    return f"{percent_words(grown.share)} {how}"
 
 
 def placed(diagnosis: Diagnosis, head: str, function: str, location: str) -> Diagnosis:

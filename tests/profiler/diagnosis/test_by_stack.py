@@ -50,7 +50,7 @@ def test_in_use_that_grows_leads_to_it_where_the_allocator_has_no_profiler() -> 
 
 def test_what_was_found_is_named() -> None:
     verdict = diagnose(replace(growing(), growth=FOUND))[0]
-    assert verdict.sentence.endswith("90 % of it from open_session(Conn&) server.cpp:88")
+    assert verdict.sentence.endswith("90 % first touched by open_session(Conn&) server.cpp:88")
     assert verdict.action is Action.SHOW_LEAKS
     assert any("first touched by open_session" in line for line in verdict.evidence)
 
