@@ -21,7 +21,7 @@ test: lint ## lint, then every test (TESTS="tests/tui -k slider" picks some)
 PYTEST := $(BIN)/python -m pytest -q
 SOME_FAILED := 1
 # Seconds; a hung suite fails instead of holding the machine, and so does one of which much fails.
-TEST_BUDGET := 1140
+TEST_BUDGET := 1500
 ALONE_BUDGET := 240
 TEST_PROCESSES := 2
 TESTS := tests

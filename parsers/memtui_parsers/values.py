@@ -174,13 +174,49 @@ class RunFacts:
     seconds: float | None = None
 
 
+class GrowthOutcome(str, Enum):
+    """What a report on growth says: stacks that can be relied on, that nothing grew beyond noise, or that it cannot tell."""
+
+    STACKS = "stacks"
+    NOTHING_GREW = "nothing-grew"
+    CANNOT_TELL = "cannot-tell"
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthFacts:
+    """How much a process has grown in ``seconds`` of watching it, and what was seen of that.
+
+    ``grown_bytes``: in pages that are there and were not at the start; of ``seen_bytes`` it was seen who touched them first.
+    ``given_back_bytes``: in pages that were there at the start and are gone. ``samples``: the page faults that the figures rest
+    on, ``lost`` those that the kernel had no room for. RSS is that of the process, at the start and at the report.
+    ``passing_bytes`` are there as well, and no part of the growth: of those who are seen to give back what they take.
+    """
+
+    seconds: float
+    grown_bytes: int
+    seen_bytes: int
+    given_back_bytes: int = 0
+    rss_before_bytes: int = 0
+    rss_now_bytes: int = 0
+    samples: int = 0
+    lost: int = 0
+    outcome: GrowthOutcome = GrowthOutcome.STACKS
+    passing_bytes: int = 0
+
+    @property
+    def bytes_per_s(self) -> float:
+        """The mean growth in a second."""
+        return self.grown_bytes / self.seconds if self.seconds > 0 else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class LeakReport:
     """The report of one checker. ``started`` is ISO 8601 in UTC. The totals are the checker's, before any filter.
 
     ``errors`` are what else it found, in its order; they are not in the totals. ``frames`` has each frame of the stacks
     once, if it was filled: to collect them from 200,000 stacks means to look at four million steps. ``seen_bytes``: what
-    the check saw, where that may be little of what the program had; None: it is not, or not known.
+    the check saw, where that may be little of what the program had; None: it is not, or not known. ``growth``: of a report
+    on growth, what it is of; None for others.
     """
 
     checker: str
@@ -196,4 +232,5 @@ class LeakReport:
     leaks: tuple[LeakRecord, ...] = ()
     errors: tuple[CheckerError, ...] = ()
     seen_bytes: int | None = None
+    growth: GrowthFacts | None = None
     frames: tuple[Frame, ...] = field(default=(), repr=False, compare=False)

@@ -30,5 +30,6 @@ class EventKind(str, Enum):
     RATE_CHANGED = "rate-changed"  # release_rate, old_release_rate: by somebody else
     LEAK_CHECK = "leak-check"  # seconds: a live check was made; its report comes as REPORT
     SNAPSHOT = "snapshot"  # started: a heap snapshot was written (false), or the profiler begun (true); action
+    GROWTH = "growth"  # watching (true: begun, false: ended), first_report_s (after the beginning); action
     VIEWER = "viewer"  # watching: number of viewers
     NOTE = "note"  # of_report, for some: a sentence that changes nothing

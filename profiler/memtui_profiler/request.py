@@ -6,8 +6,10 @@ import json
 from dataclasses import asdict, dataclass, field
 
 CHECK_OFF = "off"
-# The capability beside those of the modes.
+# The capabilities beside those of the modes: a rate can be set, and whoever runs memtui may watch the page faults of the process.
 RELEASE_RATE = "release-rate"
+PAGE_FAULTS = "page-faults"
+NO_MODES = frozenset({RELEASE_RATE, PAGE_FAULTS})
 RATE_VARIABLE = "TCMALLOC_RELEASE_RATE"
 
 

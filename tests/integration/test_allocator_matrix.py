@@ -22,8 +22,9 @@ from memtui.control.buttons import buttons, unable
 from memtui.display.keymap import footer_keys
 from memtui.session.follower import SessionFollower
 from memtui.session.state import SessionState
+from memtui_profiler.checkers.growth import GROWTH
 from memtui_profiler.recorder.control import Reply
-from memtui_profiler.request import RELEASE_RATE
+from memtui_profiler.request import NO_MODES
 from memtui_profiler.session.rows import CapabilityRow, Run
 from tests.fixtures.attached import attached, running
 from tests.fixtures.call_server import MIMALLOC_KEEPS
@@ -63,7 +64,7 @@ public class Holder {
 }
 """
 KEPT = r"\d\d % of RSS is free memory {}"
-STAYS = r"RSS (stays at|rose by|moved within)"
+STAYS = r"RSS (stays at|rose by|moved within)|of RSS \(.*\) in transparent huge pages"
 NO_CHECKER = "there is no checker in this process"
 
 
@@ -72,9 +73,10 @@ class Row:
     """``argv``: the program, made for a folder. ``header``: the allocator's name there, when it is attached to.
 
     ``heap``: the allocator that answers, '' for one that is refused with ``why``, which one without figures has, too; ``todo`` is
-    a part of what is to be done instead. ``beside``: further heaps. ``able``: keys that are offered. ``says``: the first verdict.
-    ``launched``: the name after a launch, and ``checks``: the modes that can then be chosen, but for gperftools', which not all
-    versions have; None: that depends on the version of the allocator.
+    a part of what is to be done instead. ``beside``: further heaps. ``able``: keys that are offered because the allocator
+    answers; that for a snapshot is always, as growth can be watched from outside. ``says``: the first verdict. ``launched``: the
+    name after a launch, and ``checks``: the modes that can then be chosen, but for gperftools', which not all versions have;
+    None: that depends on the version of the allocator.
     """
 
     argv: Callable[[Path], Sequence[str | Path]]
@@ -276,24 +278,22 @@ def test_attached(name: str, sessions: dict[str, Session]) -> None:
     assert state.heap.allocator == row.heap
     assert guest.beside == row.beside
     offered = {button.key for button in buttons(state) if button.able}
-    assert offered == set(row.able)
+    assert offered == {*row.able, "s"}
     footer = footer_keys(live=True, running=True, attached=True, tab="heap", width=400, unable=unable(state))
     shown = {key for key, _ in footer}
     assert shown & set("xscl") == offered and ("-+" in shown) == ("l" in offered)
     if row.why:
         assert guest.why.startswith(row.why) and row.todo in guest.todo, guest
-    said = until(
-        lambda: verdict(session, row.says), f"the first verdict is {row.says}", deadline_s=VERDICT_S, every_s=0.5
-    )
+    said = first_verdict(session, row.says)
     assert "central lists" not in said and "page heap" not in said
     for key, verb in (("x", "release"), ("s", "snapshot"), ("l", "rate")):
         if key in offered:
-            does_what_it_says(session, verb)
+            does_what_it_says(session, verb, by_the_allocator=key in row.able)
         elif verb != "rate":
             reply = session.ask(verb)
             assert reply.error is not None and "HEAPCHECK" not in reply.error.todo
             assert not row.why or row.heap or "preloaded" not in reply.error.todo, reply.error
-            assert verb == "snapshot" or (row.why in reply.error.why and row.todo in reply.error.todo), reply.error
+            assert row.why in reply.error.why and row.todo in reply.error.todo, reply.error
     check = session.ask("check").error
     assert check is not None, "none of them was started with a checker"
     assert "HEAPCHECK=normal" not in check.todo or name == "gperftools"
@@ -307,6 +307,14 @@ def answered(session: Session) -> SessionState | None:
     return state if state.heap.guest is not None and state.heap.guest.state in ("ready", "refused") else None
 
 
+def first_verdict(session: Session, pattern: str) -> str:
+    """Waits until it is what is expected, and fails with what it is instead."""
+    try:
+        return until(lambda: verdict(session, pattern), "the first verdict", deadline_s=VERDICT_S, every_s=0.5)
+    except AssertionError:
+        pytest.fail(f"the verdicts are {session.state().diagnoses}, and the first not {pattern}")
+
+
 def verdict(session: Session, pattern: str) -> str:
     """The first verdict, with its evidence, once it is what is expected."""
     diagnoses = session.state().diagnoses
@@ -314,7 +322,7 @@ def verdict(session: Session, pattern: str) -> str:
     return "\n".join((diagnoses[0].sentence, *diagnoses[0].evidence)) if matched else ""
 
 
-def does_what_it_says(session: Session, verb: str) -> None:
+def does_what_it_says(session: Session, verb: str, *, by_the_allocator: bool) -> None:
     if verb == "release":
         state = session.state()
         retention = state.diagnoses[0].word == "RETENTION"
@@ -324,6 +332,10 @@ def does_what_it_says(session: Session, verb: str) -> None:
             # The thread that freed them keeps up to 32 MiB of mimalloc's, one segment.
             least = 30 * MIB if retention else 20 * MIB
             assert reply.result["before_bytes"] - reply.result["after_bytes"] > least
+    elif verb == "snapshot" and not by_the_allocator:
+        assert session.ask("snapshot").result == {"started": True, "growth": True}
+        assert session.ask("snapshot").result == {"started": False, "growth": True}
+        assert session.ask("growth", do="stop").ok
     elif verb == "snapshot":
         assert session.ask("snapshot").result == {"started": True}
         assert session.ask("snapshot").result == {"started": False}
@@ -341,13 +353,14 @@ def test_launched(name: str, tmp_path: Path) -> None:
         capabilities = until(lambda: live.reader.rows(CapabilityRow), "what works is recorded")
         (run,) = live.reader.rows(Run)
         assert re.fullmatch(row.launched, run.allocator), run.allocator
-        able = {each.name for each in capabilities if each.available and not each.blind and each.name != RELEASE_RATE}
+        able = {each.name for each in capabilities if each.available and not each.blind and each.name not in NO_MODES}
         if row.checks is not None:
             assert able >= row.checks
+            assert GROWTH in able
             assert row.launched == PRELOADED or able & {"memcheck", "lsan"} == row.checks
         for each in capabilities:
             assert each.available or (each.reason and each.remedy)
         if row.checks == NONE:
-            assert able == set()
+            assert able == {GROWTH}
         if name == "Go":
-            assert all(row.todo in each.remedy for each in capabilities)
+            assert all(each.available or row.todo in each.remedy for each in capabilities)

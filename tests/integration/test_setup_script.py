@@ -128,7 +128,7 @@ def test_root_installs_exactly_what_is_missing(machine: Machine, tmp_path: Path)
         "shellcheck",
         "valgrind",
     )
-    machine.have("mariadbd", "memcached", "musl-gcc", "nginx", "node", "redis-server", "rustc")
+    machine.have("mariadbd", "memcached", "musl-gcc", "nginx", "node", "perf", "redis-server", "rustc")
     ended = machine.setup("test")
     assert (ended.returncode, ended.stdout) == (0, "")
     installed = (tmp_path / "changes").read_text().splitlines()[-1].split()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from memtui_parsers.elf.image import read_image
 from memtui_profiler.process.image import mapping_at, mappings_of
 from memtui_profiler.unwinding.unwinder import StackEnd, Unwinder, Unwound
 from tests.fixtures.frames import build, running
@@ -21,7 +22,7 @@ import json, re, sys
 print("ready", flush=True)
 while True:
     texts = [json.dumps({str(n): [n] * 9 for n in range(3000)}) for _ in range(8)]
-    texts = [re.sub("1", "2", text) for text in texts]
+    texts = [re.sub("1111", lambda match: str(len(bytes(300_000))), text) for text in texts]
 """
 PROGRAMS: dict[str, Callable[[], list[str | Path]]] = {
     "C++ -O2": lambda: [build("frames.cpp", "-O2")],
@@ -44,7 +45,7 @@ def placed(unwound: Unwound, pid: int) -> list[tuple[str, int]]:
 
 
 def equal(sample: PerfSample, ours: list[tuple[str, int]]) -> bool:
-    """Perf prints callers as the place before the return address."""
+    """Perf prints the byte before a return address, and what a signal has interrupted, or the signal's own frame, as it is."""
     return len(ours) == len(sample.chain) and all(
         file == their_file and place - their_place in (0, 1)
         for (file, place), (their_file, their_place) in zip(ours, sample.chain, strict=True)
@@ -92,6 +93,23 @@ def test_a_static_program(tmp_path: Path) -> None:
     assert len(samples) >= LEAST_SAMPLES
     assert {each.end for each in unwound} == {StackEnd.OUTERMOST}
     assert min(len(each.addresses) for each in unwound) >= 14
+
+
+def test_no_frame_is_guessed_where_the_information_cannot_be_read(tmp_path: Path) -> None:
+    whole = build("no_tables.c", "-O1", "-fno-omit-frame-pointer")
+    data = bytearray(whole.read_bytes())
+    with whole.open("rb") as stream:
+        section = next(s for s in read_image(stream).sections if s.name == ".eh_frame")
+    data[section.offset : section.offset + section.size] = b"\xff" * section.size
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(data)
+    damaged.chmod(0o755)
+    with running(damaged) as process:
+        samples = sampled_page_faults(process.pid, tmp_path, period=PERIOD, seconds=SECONDS)
+        unwinder = Unwinder(process.pid)
+        unwound = [unwinder.unwind(sample.registers, sample.stack) for sample in samples]
+    assert len(samples) >= LEAST_SAMPLES
+    assert {(len(each.addresses), each.end) for each in unwound} == {(1, StackEnd.NO_INFORMATION)}
 
 
 def test_what_is_damaged_ends_and_is_told(tmp_path: Path) -> None:

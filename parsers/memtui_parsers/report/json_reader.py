@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, BinaryIO, TypeVar
 
 from memtui_parsers.errors import ParseError
@@ -13,6 +13,8 @@ from memtui_parsers.values import (
     CheckerError,
     ErrorDetail,
     Frame,
+    GrowthFacts,
+    GrowthOutcome,
     LeakKind,
     LeakRecord,
     LeakReport,
@@ -31,6 +33,8 @@ MAX_STEPS = 20_000_000
 MAX_FRAMES = 500_000
 MAX_FRAME_CHARS = 64_000_000
 MAX_MEMBERS = 1000
+
+_GROWTH_FIGURES = (*(field.name for field in fields(GrowthFacts) if field.name.endswith("_bytes")), "samples", "lost")
 
 # JSON can write single surrogates, which no encoding has; to_json() writes none.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -100,10 +104,16 @@ def _report(head: Mapping[str, Any], lists: Mapping[str, list[Any]]) -> LeakRepo
         total_bytes=_integer(total["bytes"]),
         total_objects=_integer(total["objects"]),
         seen_bytes=_optional(_integer, head.get("seen_bytes")),
+        growth=_optional(_growth, head.get("growth")),
         notes=tuple(_text(n) for n in head["notes"]),
         leaks=tuple(lists["leaks"]),
         errors=tuple(lists["errors"]),
     )
+
+
+def _growth(fields: Any) -> GrowthFacts:
+    figures = {name: _integer(fields[name]) for name in _GROWTH_FIGURES}
+    return GrowthFacts(seconds=float(fields["seconds"]), outcome=GrowthOutcome(fields["outcome"]), **figures)
 
 
 class _Pool:

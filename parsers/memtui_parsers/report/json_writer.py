@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from memtui_parsers.report.difference import ReportDifference
 from memtui_parsers.report.json_reader import SCHEMA
-from memtui_parsers.values import CheckerError, Frame, LeakRecord, LeakReport
+from memtui_parsers.values import CheckerError, Frame, GrowthFacts, LeakRecord, LeakReport
 
 
 def to_json(report: LeakReport, version: str) -> str:
@@ -116,8 +117,13 @@ def _head(report: LeakReport, version: str) -> dict[str, Any]:
         },
         "total": {"bytes": report.total_bytes, "objects": report.total_objects},
         **({} if report.seen_bytes is None else {"seen_bytes": report.seen_bytes}),
+        **({} if report.growth is None else {"growth": _growth(report.growth)}),
         "notes": list(report.notes),
     }
+
+
+def _growth(growth: GrowthFacts) -> dict[str, Any]:
+    return {**asdict(growth), "seconds": round(growth.seconds, 3), "bytes_per_s": round(growth.bytes_per_s)}
 
 
 def _frame(frame: Frame) -> dict[str, Any]:

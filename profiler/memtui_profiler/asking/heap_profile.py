@@ -62,6 +62,11 @@ class HeapProfiler:
         self._session_folder = session_folder
         self._folder: TargetFolder | None = None  # where one that memtui began writes
 
+    @property
+    def begun(self) -> bool:
+        """Whether memtui has begun it."""
+        return self._folder is not None
+
     def snapshot(self, process: AskedProcess, destination: Path) -> Snapshot:
         """Begin profiling; if that is on already, dump and copy the dump to ``destination``. Raises UserError."""
         start, dump, stop = _functions(process)

@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 RETRY_S = 10.0
 
-_ENDED = UserError("the process did not answer", "it has ended", "relaunch it and ask again")
+_ENDED = GuestGoneError("the process did not answer", "it has ended", "relaunch it and ask again")
 _OFF = cannot_ask("--no-guest was given", "leave it out")
 
 
@@ -233,6 +233,11 @@ class AskScheduler:
             return {"started": True}
 
         self._submit(lambda process: self._profiler.snapshot(process, destination), taken, done)
+
+    @property
+    def profiles(self) -> bool:
+        """Whether a heap profiler that memtui began is at work."""
+        return self._profiler.begun
 
     def clean_exit(self, done: Done) -> None:
         """Have the process call exit(0)."""

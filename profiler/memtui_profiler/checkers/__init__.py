@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from memtui_profiler.checkers.base import Checker, Mode
 
 # In the order of the picker.
-_MODULES = ("heapcheck", "memcheck", "lsan", "heapprofile")
+_MODULES = ("heapcheck", "memcheck", "lsan", "heapprofile", "growth")
 _registered: list[Checker] = []
 
 NOTHING_ELSE = "no other check can work on it here"

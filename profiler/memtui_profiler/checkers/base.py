@@ -114,11 +114,13 @@ class Checker:
     ``checked_malloc``: the allocator whose blocks it checks, where that one tells how much it holds. ``fills_the_process``:
     most of the process's memory may be the checker's own.
     ``gperftools``: its reports are gperftools' .heap files, and what the library prints; else the file itself tells its
-    format. ``leak_exit_codes``: what the target's exit code may become where it found leaks. ``suppression_syntax``: of
-    the files that say which leaks to leave out. ``launch_notes``: what to know of a launch with this environment.
-    ``nothing``: what it means that nothing was found, and ``caveat`` what that is worth where the checker itself does
-    not say. ``no_rate``: why there is no release rate under it, as a sentence and as a phrase of 33 characters; None:
-    there may be one.
+    format. ``from_outside``: memtui watches the process without anything in it, whatever allocates there, and a snapshot
+    covers the time since the watching began. ``snapshot_words``: what one of its snapshots is called, ``found_nothing``: what
+    is said where it found nothing. ``leak_exit_codes``: what the target's exit code may become where it found leaks.
+    ``suppression_syntax``: of the files that say which leaks to leave out. ``launch_notes``: what to know of a launch with
+    this environment. ``nothing``: what it means that nothing was found, and ``caveat`` what that is worth where the checker
+    itself does not say. ``no_rate``: why there is no release rate under it, as a sentence and as a phrase of 33 characters;
+    None: there may be one.
     """
 
     name: str
@@ -146,6 +148,9 @@ class Checker:
     checked_malloc: str = ""
     fills_the_process: bool = False
     gperftools: bool = False
+    from_outside: bool = False
+    snapshot_words: str = ""
+    found_nothing: str = "no leaks found"
     leak_exit_codes: tuple[int, ...] = ()
     launch_notes: Callable[[Mapping[str, str]], tuple[str, ...]] = lambda environment: ()
     nothing: tuple[str, ...] = ()

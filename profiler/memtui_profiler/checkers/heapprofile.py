@@ -83,5 +83,7 @@ CHECKER = Checker(
     instead_note=": what is in use, by stack",
     sets=(VARIABLE,),
     takes_snapshots=True,
+    snapshot_words="heap snapshot",
+    found_nothing="nothing is in use",
     gperftools=True,
 )

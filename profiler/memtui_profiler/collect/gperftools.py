@@ -24,8 +24,9 @@ from memtui_parsers.report.samples import few_samples_note
 from memtui_parsers.values import HeapProfile, LeakKind, ReportStatus
 from memtui_profiler.checkers import checker_named, mode_named
 from memtui_profiler.collect.frame_places import mark_unchecked
+from memtui_profiler.collect.grown import Figures, counting_samples, with_nobodys
 from memtui_profiler.collect.listed_leaks import with_listed
-from memtui_profiler.collect.parsed import end_row, fit, note_rows, parsed_rows, symbol_row
+from memtui_profiler.collect.parsed import end_row, fit, growth_row, note_rows, parsed_rows, symbol_row
 from memtui_profiler.collect.report_files import Opened, open_report, tell_nobody
 from memtui_profiler.collect.request import CollectRequest
 from memtui_profiler.errors import UserError
@@ -66,6 +67,8 @@ def collect_heap(request: CollectRequest, opened: Opened = tell_nobody) -> Itera
         why = f"the dump {clean(request.dump)} cannot be read: {getattr(error, 'strerror', None) or error}"
         yield from _from_log(request, log, why)
         return
+    if request.growth is not None:
+        profile = counting_samples(profile)
     if not profile.whole:
         profile = with_listed(profile, log, of_this_check=request.live or _names(log, request.dump))
     yield from _from_dump(request, profile, log)
@@ -81,6 +84,8 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     file_finder = request.file_finder
     module_finder = ModuleFinder(profile.mappings, request.extra_maps, file_finder, compare=request.bare)
     leaks = _stacks(profile, module_finder)
+    if request.growth is not None:
+        leaks = with_nobodys(leaks, request.growth)
     frames = _frames(report, profile, module_finder, leaks)
     modules = [ModuleRow(report, n, mapped.path, mapped.build_id) for n, mapped in enumerate(module_finder.modules)]
     unnamed = [frame for frame in frames if profile.addresses[frame.ordinal] not in profile.names]
@@ -94,10 +99,15 @@ def _from_dump(request: CollectRequest, profile: HeapProfile, log: HeapcheckLog)
     for stack, (size_bytes, objects, samples) in sorted(leaks.items(), key=lambda item: item[1][:2], reverse=True):
         total_bytes += size_bytes
         total_objects += objects
-        yield Leak(report, fit(size_bytes), fit(objects), kind_value, stack, fit(samples) if profile.samples else None)
+        sampled = None if samples is None or not profile.samples else fit(samples)
+        yield Leak(report, fit(size_bytes), fit(objects), kind_value, stack, sampled)
     runtime_note = _runtime_note(leaks, frames, modules) if kind is LeakKind.NOT_FREED else []
-    few = few_samples_note([samples for _, _, samples in leaks.values()]) if profile.samples else []
+    sampled_stacks = [samples for _, _, samples in leaks.values() if samples is not None]
+    few = few_samples_note(sampled_stacks) if profile.samples else []
+    if request.growth is not None:
+        yield growth_row(report, request.growth)
     notes = [
+        *request.notes,
         *profile.notes,
         *few,
         *_placeless_note(profile, frames),
@@ -149,9 +159,9 @@ def _named(request: CollectRequest, profile: HeapProfile, frames: list[LeakFrame
     yield from sources.rows(request.file_finder)
 
 
-def _stacks(profile: HeapProfile, module_finder: ModuleFinder) -> dict[bytes, tuple[int, int, int]]:
+def _stacks(profile: HeapProfile, module_finder: ModuleFinder) -> Figures:
     """(bytes, objects, samples) by packed stack of positions in the profile's ``addresses``, without the allocator's frames."""
-    leaks: dict[bytes, tuple[int, int, int]] = {}
+    leaks: dict[bytes, tuple[int, int, int | None]] = {}
     in_allocator: dict[bytes, bool] = {}
     figures = profile.figures
     samples = profile.samples or repeat(0)
@@ -168,7 +178,7 @@ def _stacks(profile: HeapProfile, module_finder: ModuleFinder) -> dict[bytes, tu
                 break
             stack = stack[_FRAME_BYTES:]
         before = leaks.get(stack, (0, 0, 0))
-        leaks[stack] = (before[0] + size_bytes, before[1] + objects, before[2] + sampled)
+        leaks[stack] = (before[0] + size_bytes, before[1] + objects, (before[2] or 0) + sampled)
     return leaks
 
 
@@ -196,9 +206,7 @@ def _placeless_note(profile: HeapProfile, frames: list[LeakFrame]) -> list[str]:
     return [f"{count} {'address lies' if count == 1 else 'addresses lie'} {where}"] if count else []
 
 
-def _runtime_note(
-    leaks: dict[bytes, tuple[int, int, int]], frames: list[LeakFrame], modules: list[ModuleRow]
-) -> list[str]:
+def _runtime_note(leaks: Figures, frames: list[LeakFrame], modules: list[ModuleRow]) -> list[str]:
     """A note on what the system libraries keep from their start: draconian counts it, and no program can free it."""
     runtime = {module.ordinal for module in modules if is_runtime_module(module.path)}
     programs = {frame.ordinal for frame in frames if frame.module not in runtime}

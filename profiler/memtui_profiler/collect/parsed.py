@@ -6,13 +6,14 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 
 from memtui_parsers.clean_text import clean
-from memtui_parsers.values import CheckerError, Frame, LeakReport, Mapping, ReportStatus
+from memtui_parsers.values import CheckerError, Frame, GrowthFacts, LeakReport, Mapping, ReportStatus
 from memtui_profiler.collect.frame_places import FramePlaces
 from memtui_profiler.collect.request import CollectRequest
 from memtui_profiler.session.reader import pack_stack
 from memtui_profiler.session.rows import (
     CheckerErrorRow,
     ErrorDetailRow,
+    GrowthRow,
     Leak,
     LeakFrame,
     ModuleRow,
@@ -48,6 +49,8 @@ def parsed_rows(request: CollectRequest, report: LeakReport, mappings: Sequence[
     yield from calls.rows
     yield from leaks
     yield from errors
+    if report.growth is not None:
+        yield growth_row(number, report.growth)
     yield from note_rows(number, report.notes)
     yield end_row(number, report.status, report.total_bytes, report.total_objects)._replace(
         seen_bytes=report.seen_bytes
@@ -170,7 +173,7 @@ def _with_name(row: Symbol | SourceLine, reported: dict[int, list[Symbol]]) -> S
 
 
 def note_rows(report: int, texts: Iterable[str]) -> Iterator[ReportNote]:
-    """A row for each different text, cleaned. These, symbol_row(), end_row() and fit() are for every report, whoever read it."""
+    """A row for each different text, cleaned. This and all below are for every report, whoever read it."""
     for text in dict.fromkeys(map(clean, texts)):
         yield ReportNote(report=report, text=text)
 
@@ -183,6 +186,23 @@ def end_row(report: int, status: ReportStatus, total_bytes: int, total_objects: 
         status=status.value,
         total_bytes=fit(total_bytes),
         total_objects=fit(total_objects),
+    )
+
+
+def growth_row(report: int, growth: GrowthFacts) -> GrowthRow:
+    """The row of what the report is of."""
+    return GrowthRow(
+        report=report,
+        seconds=growth.seconds,
+        grown_bytes=fit(growth.grown_bytes),
+        seen_bytes=fit(growth.seen_bytes),
+        given_back_bytes=fit(growth.given_back_bytes),
+        rss_before_bytes=fit(growth.rss_before_bytes),
+        rss_now_bytes=fit(growth.rss_now_bytes),
+        samples=fit(growth.samples),
+        lost=fit(growth.lost),
+        passing_bytes=fit(growth.passing_bytes),
+        outcome=growth.outcome.value,
     )
 
 

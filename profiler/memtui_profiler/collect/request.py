@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from memtui_parsers.values import GrowthFacts, GrowthOutcome
 from memtui_profiler.process.file_user import FileUser, author_of
 from memtui_profiler.symbols.file_finder import FileFinder
 
@@ -25,6 +26,8 @@ class CollectRequest:
     ``live``, else at a moment before; None where not known. Without it ``anonymous_bytes`` is the most that there was.
     ``unseen``: why the check sees nothing of what the program allocates, '' where it sees some.
     ``live``: the report is of a running process; a check that left neither dump nor log has found nothing.
+    ``growth``: what a report on growth is of; its dump counts samples in the place of objects. ``notes``: what whoever made
+    the dump says of it.
     """
 
     report: int
@@ -44,6 +47,8 @@ class CollectRequest:
     held_bytes: int | None = None
     anonymous_bytes: int | None = None
     unseen: str = ""
+    growth: GrowthFacts | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def file_finder(self) -> FileFinder:
@@ -67,4 +72,8 @@ class CollectRequest:
     @classmethod
     def from_json(cls, text: str) -> CollectRequest:
         fields = json.loads(text)
-        return cls(**{**fields, "argv": tuple(fields["argv"]), "extra_maps": tuple(fields["extra_maps"])})
+        words = {name: tuple(fields[name]) for name in ("argv", "extra_maps", "notes")}
+        growth = None
+        if (facts := fields["growth"]) is not None:
+            growth = GrowthFacts(**{**facts, "outcome": GrowthOutcome(facts["outcome"])})
+        return cls(**{**fields, **words, "growth": growth})

@@ -14,13 +14,13 @@ from typing import NamedTuple
 from memtui_profiler.actions import Action
 from memtui_profiler.diagnosis.balance import Balance
 from memtui_profiler.diagnosis.regions import growing_region, mapped_evidence, more_threads_words
-from memtui_profiler.diagnosis.reports import growth_evidence, place_words
+from memtui_profiler.diagnosis.reports import WATCH_WORDS, by_stack, growth_evidence, placed, share_words
 from memtui_profiler.diagnosis.rss import LEVEL_BYTES, level_part, rise_before, signed_words
 from memtui_profiler.diagnosis.steady_growth import MIN_GROWTH_S, Growth, lasting_growth
 from memtui_profiler.diagnosis.trend import MIN_SPAN_S, Trend, pace, recent_trend, trend_of
 from memtui_profiler.diagnosis.values import LOST_KINDS, Diagnosis, DiagnosisInput, Verdict
 from memtui_profiler.request import CHECK_OFF
-from memtui_profiler.words import percent_words, rate_words, short_function, size_words, span_words
+from memtui_profiler.words import rate_words, size_words, span_words
 
 # A check must find this share of the growth lost to prove that the growth is a leak.
 _PROVES = 0.3
@@ -93,24 +93,14 @@ def _with_place(facts: DiagnosisInput, diagnosis: Diagnosis, rate: str) -> Diagn
     diagnosis = replace(diagnosis, action=action, action_words=words)
     grown, report = facts.growth, facts.own_report
     if grown is not None and (grown.top_function or grown.top_location):
-        head = f"{rate}, {percent_words(grown.share)} of it from"
+        head = f"{rate}, {share_words(grown)}"
         if grown.kind in LOST_KINDS:
             head = f"{rate}, most lost from"
         diagnosis = replace(diagnosis, evidence=diagnosis.evidence + growth_evidence(grown))
-        return _placed(diagnosis, head, grown.top_function, grown.top_location)
+        return placed(diagnosis, head, grown.top_function, grown.top_location)
     if report is not None and (report.top_function or report.top_location) and report.kind in LOST_KINDS:
-        return _placed(diagnosis, f"{rate}; most lost from", report.top_function, report.top_location)
+        return placed(diagnosis, f"{rate}; most lost from", report.top_function, report.top_location)
     return diagnosis
-
-
-def _placed(diagnosis: Diagnosis, head: str, function: str, location: str) -> Diagnosis:
-    forms = (
-        f"{head} {place_words(function, location)}",
-        f"{head} {place_words(short_function(function), location)}",
-        f"{head} {location or short_function(function)}",
-        *diagnosis.shorter,
-    )
-    return replace(diagnosis, sentence=forms[0], shorter=tuple(form for form in forms if form != forms[0]))
 
 
 def _action(facts: DiagnosisInput) -> tuple[Action | None, str]:
@@ -122,6 +112,8 @@ def _action(facts: DiagnosisInput) -> tuple[Action | None, str]:
         return Action.CHECK, "check now"
     if facts.can.snapshot:
         return Action.SNAPSHOT, "heap snapshot"
+    if facts.can.watch:
+        return Action.SNAPSHOT, WATCH_WORDS
     if not facts.can.launch or (facts.mode == CHECK_OFF and facts.no_check):
         return None, ""
     return (Action.CHOOSE_CHECK, "choose a check") if facts.mode == CHECK_OFF else (Action.STOP, "stop: report")
@@ -167,7 +159,8 @@ def rss_growth(facts: DiagnosisInput, looks: Sequence[Balance], in_use: InUse) -
         return Growing(_with_place(facts, growing, rate), grown_bytes)
     part = _growing_part(facts, looks, trend)
     if part is None:
-        return Growing(replace(growing, sentence=f"{rate}, not of what is in use"), grown_bytes)
+        growing = replace(growing, sentence=f"{rate}, not of what is in use")
+        return Growing(by_stack(facts, growing, rate), grown_bytes)
     verdict, name, slope = part
     region = growing_region(facts, trend) if verdict is Verdict.OUTSIDE else ""
     more = more_threads_words(facts) if verdict is Verdict.OUTSIDE and not region else ""
@@ -181,6 +174,8 @@ def rss_growth(facts: DiagnosisInput, looks: Sequence[Balance], in_use: InUse) -
         (*evidence, f"{name}: {signed_words(slope)}", *(mapped_evidence(facts) if region else ())),
         (f"{rate}: {name.partition(':')[0]}", rate),
     )
+    if not releases:
+        growing = by_stack(facts, growing, rate)
     return Growing(growing, grown_bytes, verdict, signed_words(slope))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from memtui_parsers.values import LeakKind
 from memtui_profiler.diagnosis.balance import LEAST_BYTES
+from memtui_profiler.diagnosis.reports import by_stack
 from memtui_profiler.diagnosis.trend import Trend, pace
 from memtui_profiler.diagnosis.values import Diagnosis, DiagnosisInput, Verdict
 from memtui_profiler.region_kinds import RegionKind
@@ -162,13 +164,15 @@ def _growth_since(look: RecordedLook) -> Callable[[RegionRow], int]:
 
 def named_growth(facts: DiagnosisInput, growing: Diagnosis, trend: Trend) -> Diagnosis:
     """``growing`` with the region that grows, where that is known: a check of the heap finds nothing in a stack or a file."""
+    if facts.growth is not None and facts.growth.kind is LeakKind.GROWTH:
+        return growing  # it names the code, which says more than a mapping
     name = growing_region(facts, trend)
     if not name:
         more = more_threads_words(facts)
         return replace(growing, sentence=f"{growing.sentence}; {more}") if more else growing
     rate = f"+{rate_words(trend.slope)} over {span_words(trend.span_s)}"
     evidence = (*growing.evidence, *mapped_evidence(facts))
-    return replace(
+    named = replace(
         growing,
         sentence=f"{rate}, most of it {name}",
         shorter=(f"{rate}: {name.partition(':')[0]}", rate),
@@ -177,3 +181,4 @@ def named_growth(facts: DiagnosisInput, growing: Diagnosis, trend: Trend) -> Dia
         action_words="",
         more=None,
     )
+    return by_stack(facts, named, rate)

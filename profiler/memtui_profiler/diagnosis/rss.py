@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from memtui_profiler.actions import Action
+from memtui_profiler.diagnosis.reports import by_stack
 from memtui_profiler.diagnosis.trend import MIN_SPAN_S, SURE_SCORE, Trend, recent_trend, trend_of
 from memtui_profiler.diagnosis.values import Diagnosis, DiagnosisInput, Verdict
 from memtui_profiler.request import CHECK_OFF
@@ -43,7 +44,9 @@ def rss_diagnosis(facts: DiagnosisInput, in_use: str = "") -> Diagnosis:
         evidence += (f"no check can name what grows: {facts.no_check}",)
     action, words = _finding_the_leak(facts)
     more = Action.ASK if facts.can.ask else None
-    return Diagnosis(Verdict.GROWING, _trend_words(trend), action, words, evidence, more=more)
+    rate = _trend_words(trend)
+    growing = Diagnosis(Verdict.GROWING, rate, action, words, evidence, (rate,), more)
+    return by_stack(facts, growing, rate)
 
 
 def _finding_the_leak(facts: DiagnosisInput) -> tuple[Action | None, str]:

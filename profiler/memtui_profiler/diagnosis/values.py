@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from memtui_parsers.values import LeakKind, ReportStatus, RunFacts
+from memtui_parsers.values import GrowthFacts, LeakKind, ReportStatus, RunFacts
 from memtui_profiler.actions import Action
 from memtui_profiler.request import CHECK_OFF
 from memtui_profiler.session.region_looks import RecordedLook
@@ -54,7 +54,8 @@ LOST_KINDS = frozenset(
 class ReportSummary:
     """The newest report in short.
 
-    ``top_…`` describe its largest leak that runs through the program itself: 0 and '' while none has a name.
+    ``top_…`` describe its largest leak that runs through the program itself: 0 and '' while none has a name. ``growth``: what a
+    report on growth is of.
     """
 
     run: int | None
@@ -66,6 +67,7 @@ class ReportSummary:
     top_function: str = ""
     top_location: str = ""
     kind: LeakKind = LeakKind.UNREACHABLE
+    growth: GrowthFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,15 @@ class Release:
 class Abilities:
     """The actions that are possible now; a diagnosis calls for no other.
 
-    ``launch``: stop the target and launch it again. ``ask``: begin to ask an allocator that is left alone until the user
-    wants its figures.
+    ``launch``: stop the target and launch it again. ``watch``: its page faults, for the growth by stack. ``ask``: begin to ask an
+    allocator that is left alone until the user wants its figures.
     """
 
     check: bool = False
     snapshot: bool = False
     release: bool = False
     ask: bool = False
+    watch: bool = False
     launch: bool = True
 
 

@@ -45,8 +45,10 @@ _RING_PAGES = (128, 64, 32, 16)
 _DISABLE, _SET_OUTPUT = 0x2401, 0x2405  # PERF_EVENT_IOC_*
 # What a sample has besides the stack.
 _SAMPLE_HEAD_BYTES = 256
-_WINDOW_S = 0.2
-_CALM_S = 3.0
+# The rate is that of a second, as programs fault in bursts; so many samples at once are acted upon before.
+_WINDOW_S = 1.0
+_BURST_SAMPLES = 4 * SAMPLES_PER_S
+_CALM_S = 2.0
 _HUNG_UP_S = 0.02
 
 
@@ -209,9 +211,9 @@ class FaultSampler:
         now = time.monotonic()
         self._in_window += samples
         elapsed = now - self._window_began
-        if elapsed < _WINDOW_S and self._in_window < SAMPLES_PER_S:
+        if elapsed < _WINDOW_S and self._in_window < _BURST_SAMPLES:
             return
-        rate = self._in_window / max(elapsed, _WINDOW_S / 4)
+        rate = self._in_window / max(elapsed, _WINDOW_S / 2)
         self._window_began, self._in_window = now, 0
         if rate > SAMPLES_PER_S / 4:
             self._busy_at = now

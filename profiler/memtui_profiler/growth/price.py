@@ -33,6 +33,10 @@ _PROC = Path("/proc")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
+class TooDearError(UserError):
+    """It could be watched, and that would cost the process more than it should."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a process does in a second. ``share``: what watching adds to its CPU time, of that or of one processor."""
@@ -44,7 +48,7 @@ class Price:
     share: float
 
     def check(self, pid: int) -> None:
-        """Raises UserError where watching costs the process more than 2 %."""
+        """Raises TooDearError where watching costs the process more than 2 %."""
         if self.share <= MOST_SHARE:
             return
         doing = f"switches {self.switches_per_s:.0f} times, makes {self.new_threads_per_s:.0f} threads"
@@ -52,7 +56,7 @@ class Price:
             f"process {pid} {doing} and faults {self.faults_per_s:.0f} pages a second: "
             f"watching would take {percent_words(self.share)} from it"
         )
-        raise UserError(WHAT, why, "ask for it anyway, or when the process has less to do")
+        raise TooDearError(WHAT, why, "ask for it anyway, or when the process has less to do")
 
     def fields(self) -> dict[str, float]:
         """As JSON has it."""

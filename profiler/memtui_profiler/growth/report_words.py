@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+from memtui_parsers.procfs.maps import MappingIndex
 from memtui_profiler.growth.fault_records import STACK_BYTES
+from memtui_profiler.growth.growth import joined
 from memtui_profiler.growth.watch import Watched
 from memtui_profiler.words import percent_words, size_words, span_words
 
@@ -16,12 +18,17 @@ NOISE_BYTES = 256 << 10
 NOISE_OF_RSS = 0.001
 
 FIRST_TO_TOUCH = "a stack here is who touched new memory first, which is not always who keeps it"
+HALF = 0.5
+NONE_HAS_HALF = (
+    "no stack has half of it: where several allocate in the same sizes, it is shared out among them, whoever keeps it"
+)
 CUT_SHARE = 0.1
-_MOVING = {
-    b"libjvm.so": "Java's collector moves memory, so the stacks are the collector's",
-    b"libcoreclr.so": ".NET's collector moves memory, so the stacks are the collector's",
-    b"/node": "V8's collector moves memory, so stacks of its heap are the collector's",
-}
+# Runtimes whose collectors move what lives: who is first on a page is the collector. What a program's own libraries allocate
+# beside them does not run through these files.
+_MOVING = {"libjvm.so": "Java", "libcoreclr.so": ".NET"}
+_MOVED_SHARE = 0.5
+# Its collector is in the file of the program, through which all of it runs.
+_V8 = b"/node"
 
 
 class Outcome(Enum):
@@ -37,9 +44,25 @@ def outcome_of(watched: Watched) -> Outcome:
     growth = watched.growth
     if growth.kept_bytes - growth.given_back_bytes <= noise_bytes(watched):
         return Outcome.NOTHING_GREW
-    if growth.samples < FEWEST_SAMPLES or growth.seen_bytes < LEAST_SEEN * growth.kept_bytes:
+    if growth.samples < FEWEST_SAMPLES or growth.seen_bytes < LEAST_SEEN * growth.kept_bytes or moved_by(watched):
         return Outcome.CANNOT_TELL
     return Outcome.STACKS
+
+
+def moved_by(watched: Watched) -> str:
+    """The runtime through whose files most of the growth runs, and whose collector moves memory; '' where there is none."""
+    index = MappingIndex(watched.mappings)
+    for file, name in _MOVING.items():
+        if not any(mapping.path.endswith(f"/{file}") for mapping in watched.mappings):
+            continue
+        through = 0.0
+        for row in watched.growth.rows:
+            found = (index.find(address - 1) for address in row.stack)
+            if any(mapping is not None and mapping.path.endswith(f"/{file}") for mapping in found):
+                through += row.bytes
+        if through > _MOVED_SHARE * sum(row.bytes for row in watched.growth.rows):
+            return name
+    return ""
 
 
 def noise_bytes(watched: Watched) -> float:
@@ -58,11 +81,15 @@ def notes_of(watched: Watched) -> list[str]:
         notes.append(f"nothing grew in {span} that stands out: {size_words(max(0, kept - growth.given_back_bytes))}")
     elif outcome is Outcome.CANNOT_TELL and growth.samples < FEWEST_SAMPLES:
         notes.append(f"cannot tell what grew: only {growth.samples} samples of the new memory in {span}; watch longer")
+    elif outcome is Outcome.CANNOT_TELL and (runtime := moved_by(watched)):
+        notes.append(f"cannot tell what grew: {runtime}'s collector moves memory; ask the runtime")
     elif outcome is Outcome.CANNOT_TELL:
         share = percent_words(growth.seen_bytes / kept)
         notes.append(f"cannot tell what grew: {share} of {size_words(kept)} was seen to be touched")
     else:
         notes.append(FIRST_TO_TOUCH)
+        if joined(growth.rows, watched.mappings)[0].bytes < HALF * kept:
+            notes.append(NONE_HAS_HALF)
         inferred = kept - growth.seen_bytes - growth.nobodys_bytes
         if inferred > 0.05 * kept:
             notes.append(f"{size_words(inferred)} was not seen, and counts for those who touched the same mappings")
@@ -75,7 +102,7 @@ def notes_of(watched: Watched) -> list[str]:
     if watched.has_ended:
         notes.append(f"the process ended after {span}; this is what was there when it was last looked at")
     if sampled.lost or sampled.throttled:
-        notes.append(f"{sampled.lost} samples were lost, and the rest count for them")
+        notes.append(f"samples lost: {sampled.lost}; the rest count for them")
     if sampled.stackless:
         notes.append(f"{sampled.stackless} samples have no stack, and are in no row")
     if sampled.cut > CUT_SHARE * sampled.samples:
@@ -88,9 +115,6 @@ def notes_of(watched: Watched) -> list[str]:
         )
     if not sampled.system_calls:
         notes.append("memory that system calls fill, as read() does, is not seen without root or perf_event_paranoid 1")
-    notes += _moving_notes(watched)
+    if any(line.endswith(_V8) for line in watched.maps):
+        notes.append("V8's collector moves memory, so some stacks of its heap are the collector's")
     return notes
-
-
-def _moving_notes(watched: Watched) -> list[str]:
-    return [note for end, note in _MOVING.items() if any(line.endswith(end) for line in watched.maps)]

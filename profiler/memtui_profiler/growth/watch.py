@@ -28,6 +28,7 @@ from memtui_profiler.unwinding.unwinder import StackEnd, Unwinder
 MAX_UNMAPPED_LINES = 2000
 # How often is looked for code that was loaded since, and how much longer than the look the pause is.
 CODE_EVERY_S = 2.0
+UNKNOWN_CODE_EVERY_S = 0.5
 CODE_PAUSE = 50
 
 
@@ -92,7 +93,8 @@ class GrowthWatch:
         # The sample is made when the fault begins: its page may not be there yet.
         self._early: list[WeighedFault] = []
         self._stackless = self._cut = 0
-        self._refresh_at = self._began + CODE_EVERY_S
+        self._refreshed_at = self._began
+        self._refresh_took_s = 0.0
 
     def step(self, seconds: float) -> None:
         """Wait ``seconds`` at most, and take what came. Sets ``has_ended``. Raises UserError where events are refused now."""
@@ -177,19 +179,23 @@ class GrowthWatch:
         else:
             self._stackless += 1
 
-    def _refresh(self) -> None:
-        """Look whether other code is mapped now; less often where that takes long."""
+    def _refresh(self, every_s: float = CODE_EVERY_S) -> bool:
+        """Look whether other code is mapped now, if the last look is so long ago; less often where that takes long."""
         began = time.monotonic()
-        if began >= self._refresh_at:
-            self._unwinder.refresh()
-            now = time.monotonic()
-            self._refresh_at = now + max(CODE_EVERY_S, (now - began) * CODE_PAUSE)
+        if began - self._refreshed_at < max(every_s, self._refresh_took_s * CODE_PAUSE):
+            return False
+        self._unwinder.refresh()
+        self._refreshed_at = time.monotonic()
+        self._refresh_took_s = self._refreshed_at - began
+        return True
 
     def _stack(self, fault: Fault) -> Stack:
         """Return addresses, the innermost first, as dumps have them; a recursion of any depth is one stack."""
         if fault.registers is None:
             return ()
         unwound = self._unwinder.unwind(fault.registers, fault.stack)
+        if unwound.end is StackEnd.NO_CODE and self._refresh(UNKNOWN_CODE_EVERY_S):
+            unwound = self._unwinder.unwind(fault.registers, fault.stack)  # a library was loaded since
         addresses = unwound.addresses
         if not addresses:
             return ()

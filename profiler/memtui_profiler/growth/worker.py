@@ -23,6 +23,7 @@ from typing import BinaryIO
 from memtui_profiler.errors import EXIT_USAGE, UserError
 from memtui_profiler.growth.dump_file import write_dump
 from memtui_profiler.growth.growth import joined
+from memtui_profiler.growth.price import TooDearError
 from memtui_profiler.growth.refusals import WHAT, other_machine
 from memtui_profiler.growth.report_words import notes_of, outcome_of
 from memtui_profiler.growth.watch import GrowthWatch
@@ -84,7 +85,7 @@ class Worker:
             try:
                 self._watch.step(STEP_S)
             except UserError:
-                self._report()  # what was gathered is kept
+                self._report(last=True)  # what was gathered is kept
                 raise
             asked = self._read_commands()
             now = time.monotonic()
@@ -97,7 +98,7 @@ class Worker:
             elif asked or now >= next_report:
                 self._report()
                 next_report = time.monotonic() + self._request.every_s
-        self._report()
+        self._report(last=True)
         return why
 
     def _read_commands(self) -> bool:
@@ -111,7 +112,7 @@ class Worker:
             asked = asked or REPORT in lines
         return asked
 
-    def _report(self) -> None:
+    def _report(self, *, last: bool = False) -> None:
         watched = self._watch.report()
         growth = watched.growth
         rows = joined(growth.rows, watched.mappings)
@@ -122,6 +123,7 @@ class Worker:
             self._events,
             event="report",
             path=str(path),
+            last=last,
             outcome=outcome_of(watched).value,
             seconds=round(watched.seconds, 2),
             rss_before=watched.rss_before,
@@ -157,10 +159,14 @@ def run(commands: int, events: BinaryIO) -> int:
     try:
         if platform.machine() != _MACHINE:
             raise other_machine(platform.machine())
+        os.makedirs(request.folder, mode=0o700, exist_ok=True)
         watch = GrowthWatch(request.pid, anyway=request.anyway)
     except UserError as error:
-        tell(events, event="refused", **error.fields())
+        tell(events, event="refused", for_its_price=isinstance(error, TooDearError), **error.fields())
         return error.exit_code
+    except OSError as error:
+        tell(events, event="refused", **_no_folder(error, request.folder).fields())
+        return 1
     worker = Worker(request, watch, commands, events)
 
     def end(number: int, frame: object) -> None:
@@ -175,13 +181,17 @@ def run(commands: int, events: BinaryIO) -> int:
         tell(events, event="refused", **error.fields())
         return error.exit_code
     except OSError as error:
-        why = f"{error.filename or request.folder}: {error.strerror}"
-        tell(events, event="refused", **UserError(WHAT, why, "free the disk, or choose another folder").fields())
+        tell(events, event="refused", **_no_folder(error, request.folder).fields())
         return 1
     finally:
         watch.close()
     tell(events, event="ended", why=why)
     return 0
+
+
+def _no_folder(error: OSError, folder: str) -> UserError:
+    why = f"{error.filename or folder}: {error.strerror}"
+    return UserError(WHAT, why, "free the disk, or choose another folder")
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from memtui_parsers.clean_text import clean
 from memtui_parsers.errors import ParseError
 from memtui_parsers.procfs.maps import file_path, parse_maps
 from memtui_profiler.checkers import mode_in
+from memtui_profiler.checkers.growth import why_not
 from memtui_profiler.errors import UserError
 from memtui_profiler.launch.attachable import (
     command_line,
@@ -17,7 +18,8 @@ from memtui_profiler.launch.attachable import (
     refuse_what_is_watched,
 )
 from memtui_profiler.launch.plan import LaunchPlan
-from memtui_profiler.launch.preflight import NO_LIBRARY, Preflight
+from memtui_profiler.launch.preflight import NO_LIBRARY, Capability, Preflight
+from memtui_profiler.request import PAGE_FAULTS
 from memtui_profiler.target.program import Target
 from memtui_profiler.target.program_facts import SANITIZERS, allocator_libraries, look_at
 from memtui_profiler.target.tcmalloc_library import PRELOAD, read_library
@@ -39,7 +41,9 @@ def plan_attached(pid: int) -> LaunchPlan:
         ) from error
     target = Target(argv or (executable,), executable, executable, False, cwd)
     environment = environment_of(pid)
-    facts = Preflight(target, _allocator(pid, mapped, target), NO_LIBRARY, preload=None, capabilities=())
+    facts = Preflight(
+        target, _allocator(pid, mapped, target), NO_LIBRARY, preload=None, capabilities=(_page_faults(pid),)
+    )
     return LaunchPlan(
         target=target,
         preflight=facts,
@@ -47,6 +51,14 @@ def plan_attached(pid: int) -> LaunchPlan:
         release_rate=None,
         environment=environment,
         set_by_memtui={},
+    )
+
+
+def _page_faults(pid: int) -> Capability:
+    """Whether its growth can be watched, which takes nothing of memtui's in it."""
+    obstacle = why_not(pid)
+    return Capability(
+        PAGE_FAULTS, obstacle is None, *(("", "") if obstacle is None else (obstacle.reason, obstacle.remedy))
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from memtui_parsers.elf.facts import ElfFacts
 from memtui_parsers.errors import ParseError
 from memtui_profiler.checkers import checkers, checkers_by_cost, heapcheck, instead_words, usual_checker
+from memtui_profiler.checkers.growth import why_not
 from memtui_profiler.errors import UserError
 from memtui_profiler.guest.ptrace import yama_scope
 from memtui_profiler.launch.environment import original_environment
@@ -80,6 +81,7 @@ def _machine() -> Iterator[Finding]:
     yield _proc()
     yield _ptrace()
     yield asking_finding()
+    yield _growth()
     yield _limit()
 
 
@@ -133,6 +135,14 @@ def asking_finding(root: Path = ROOT, *, machine: str | None = None) -> Finding:
     if scope == 1:
         return Finding(name, True, "processes that memtui starts; for others: sudo memtui attach PID")
     return Finding(name, True, "your own processes; for others: sudo memtui attach PID")
+
+
+def _growth() -> Finding:
+    obstacle = why_not(os.getpid())
+    if obstacle is not None:
+        return Finding("growth", False, obstacle.reason, obstacle.remedy)
+    whose = "any process" if os.geteuid() == 0 else "your own processes"
+    return Finding("growth", True, f"page faults of {whose} can be watched: which code makes them grow")
 
 
 def _may_ptrace(root: Path) -> bool:

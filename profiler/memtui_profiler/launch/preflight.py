@@ -7,13 +7,13 @@ first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memtui_profiler.checkers import checker_of, checkers, instead_words, mode_names
 from memtui_profiler.checkers.base import Libraries
 from memtui_profiler.checkers.gperftools import library_obstacle
 from memtui_profiler.errors import UserError
-from memtui_profiler.request import CHECK_OFF, RELEASE_RATE
+from memtui_profiler.request import CHECK_OFF, NO_MODES, PAGE_FAULTS, RELEASE_RATE
 from memtui_profiler.target.program import Target, shown
 from memtui_profiler.target.program_facts import Obstacle, ProgramFacts, look_at
 from memtui_profiler.target.tcmalloc_library import (
@@ -70,7 +70,7 @@ class Preflight:
     @property
     def checks(self) -> frozenset[str]:
         """The modes that can work, and see what the program allocates."""
-        return frozenset(c.name for c in self.capabilities if c.available and c.name != RELEASE_RATE and not c.blind)
+        return frozenset(c.name for c in self.capabilities if c.available and c.name not in NO_MODES and not c.blind)
 
     def capability(self, name: str) -> Capability:
         return next(c for c in self.capabilities if c.name == name)
@@ -89,9 +89,11 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
     preloads = {name: _preload(library, program) for name, library in libraries.items()}
     library = libraries[mode]
     capabilities = [
-        _check(each.name, checker.obstacle(program, Libraries(libraries[each.name], installed, tcmalloc)), program)
+        # What is seen from outside sees all memory, whoever allocates it.
+        _capability(each.name, obstacle) if checker.from_outside else _check(each.name, obstacle, program)
         for checker in checkers()
         for each in checker.modes
+        for obstacle in (checker.obstacle(program, Libraries(libraries[each.name], installed, tcmalloc)),)
     ]
     rate = _capability(RELEASE_RATE, _rate_obstacle(program, Libraries(library, installed, tcmalloc), mode))
     return Preflight(
@@ -99,12 +101,24 @@ def preflight(target: Target, *, mode: str, tcmalloc: str, environment: Mapping[
         allocator=_allocator(program, library),
         library=library,
         preload=preloads[mode],
-        capabilities=(*capabilities, rate),
+        capabilities=(*capabilities, rate, _page_faults(mode, capabilities)),
         program=program,
         preloads=preloads,
         libraries=libraries,
         notes=(*program.notes, *_notes(program, library, preloads[mode], mode, environment)),
     )
+
+
+def _page_faults(mode: str, capabilities: Sequence[Capability]) -> Capability:
+    """Whether growth can be watched whatever the check is: not where the memory that grows is a checker's own."""
+    checker = checker_of(mode)
+    if checker is not None and checker.fills_the_process:
+        return Capability(
+            PAGE_FAULTS, False, f"under --check {mode} most of the memory is the checker's own", "choose another"
+        )
+    modes = {each.name for other in checkers() if other.from_outside for each in other.modes}
+    watching = next(each for each in capabilities if each.name in modes)
+    return replace(watching, name=PAGE_FAULTS)
 
 
 def why_blind(facts: Preflight, mode: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from memtui_profiler.asking.scheduler import AskScheduler, CommandAnswer
 
 MAX_RATE = 1e6
+MAX_SECONDS = 1e9
 
 
 class Commands:
@@ -43,6 +45,7 @@ class Commands:
             "release": self._release,
             "check": self._check,
             "snapshot": self._snapshot,
+            "growth": self._growth,
             "regions": self._regions,
         }
 
@@ -147,13 +150,41 @@ class Commands:
         live_report.check(run, scheduler, done, lambda live: self._runs.take_live_check(run, live))
 
     def _snapshot(self, command: Command) -> None:
+        """By the allocator's own profiler; where there is none, by watching page faults, which any process can be."""
         run, scheduler = self._asked_run("take a heap snapshot")
+        growth, answer = self._runs.growth, self._answer(command)
+        if growth.watches(run):
+            growth.report(run, answer)
+            return
+
+        def taken(answered: CommandAnswer) -> None:
+            if isinstance(answered, UserError) and live_report.may_watch_instead(run, scheduler, answered):
+                told = partial(live_report.watched_instead, answered, answer)
+                growth.start(run, told, anyway=command.args.get("anyway") is True)
+            else:
+                answer(answered)
 
         def take(dumps: list[Path]) -> None:
             for dump in dumps:
                 self._runs.take_snapshot(run, dump, told=dump is dumps[-1])
 
-        live_report.snapshot(run, scheduler, self._answer(command), take)
+        live_report.snapshot(run, scheduler, taken, take)
+
+    def _growth(self, command: Command) -> None:
+        """Takes no guest, so it works beside whatever the process is asked."""
+        if (run := self._runs.run) is None:
+            raise UserError("growth is not watched", "the process has ended", "start it again")
+        growth, do, seconds = self._runs.growth, command.args.get("do"), command.args.get("seconds")
+        if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds <= MAX_SECONDS):
+            raise UserError("growth is not watched", f"{seconds!r:.40} is no time", "give a number of seconds")
+        if do == "stop":
+            growth.stop(run, self._answer(command))
+        elif do == "report" or (do is None and growth.watches(run)):
+            growth.report(run, self._answer(command))
+        elif do in (None, "start"):
+            growth.start(run, self._answer(command), seconds=seconds, anyway=command.args.get("anyway") is True)
+        else:
+            raise UserError("growth is not watched", f"{do!r:.40} is no command", "update both sides of memtui")
 
     def _regions(self, command: Command) -> None:
         """Takes no guest, and is answered at once: the rows of the look come when it has ended."""

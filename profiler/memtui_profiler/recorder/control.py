@@ -3,8 +3,8 @@
 The verbs are ``watch`` (I look at this session), ``relaunch`` (mode, release_rate), ``stop`` (step by step), ``kill`` and
 ``detach`` (I go: detach from a process that was attached to, unless others watch it); and what the running process is asked
 for: ``ask`` (its figures, from now on, even if that takes a second thread in it), ``rate`` (release_rate), ``release`` (free
-memory, now), ``check`` (for leaks, now) and ``snapshot`` (of the heap). These are answered when they are done. Neither side
-ever blocks on the other.
+memory, now), ``check`` (for leaks, now), ``snapshot`` (of the heap) and ``growth`` (which stacks make it grow). These are
+answered when they are done. Neither side ever blocks on the other.
 """
 
 from __future__ import annotations

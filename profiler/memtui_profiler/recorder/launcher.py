@@ -20,7 +20,7 @@ from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.launch.environment import original_environment
 from memtui_profiler.launch.plan import LaunchPlan, plan_launch, preview
-from memtui_profiler.request import RATE_VARIABLE, RELEASE_RATE, LaunchRequest, format_rate
+from memtui_profiler.request import NO_MODES, RATE_VARIABLE, LaunchRequest, format_rate
 from memtui_profiler.run.active_run import ActiveRun
 from memtui_profiler.session.recording import Recording
 from memtui_profiler.session.rows import CapabilityRow, Meta, Run
@@ -148,7 +148,7 @@ def capability_rows(
     preflight = run.plan.preflight
     for capability in preflight.capabilities:
         sets = ""
-        if capability.available and capability.name != RELEASE_RATE:
+        if capability.available and capability.name not in NO_MODES:
             changed, command = preview(request, preflight, capability.name, folder=next_folder, inherited=inherited)
             sets = json.dumps({"environment": dict(changed), "command": list(command)})
         yield CapabilityRow(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from memtui_profiler.checkers import live_question
 from memtui_profiler.collect.request import CollectRequest
+from memtui_profiler.errors import UserError
 from memtui_profiler.run.active_run import ActiveRun
 from memtui_profiler.run.output_log import DiskWork
 
@@ -32,6 +33,25 @@ def check(run: ActiveRun, scheduler: AskScheduler, done: Done, take: Callable[[L
 
     question = live_question(run.checker, attached=run.attached)
     scheduler.check(question, answered, lambda answer: take(run.reports.live_request(answer)))
+
+
+def may_watch_instead(run: ActiveRun, scheduler: AskScheduler, error: UserError) -> bool:
+    """Whether growth by page faults answers in the place of a heap profiler that has refused with ``error``.
+
+    Not where the profiler is at work, or the process may still answer, nor where the memory is the checker's own.
+    """
+    from memtui_profiler.guest.errors import GuestBusyError, GuestGoneError
+
+    if isinstance(error, GuestBusyError | GuestGoneError) or scheduler.profiles:
+        return False
+    return run.checker is None or not run.checker.fills_the_process
+
+
+def watched_instead(error: UserError, done: Done, answer: CommandAnswer) -> None:
+    """Hand on the answer of the watch; where that is refused, too, in one sentence with ``error``, the profiler's."""
+    if isinstance(answer, UserError) and answer.action is None:
+        answer = UserError(error.what, f"{error.why}; {answer.what}: {answer.why}", f"{answer.todo}; {error.todo}")
+    done(answer)
 
 
 def snapshot(run: ActiveRun, scheduler: AskScheduler, done: Done, take: Callable[[list[Path]], None]) -> None:

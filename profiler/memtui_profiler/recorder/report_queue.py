@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from memtui_parsers.values import ReportStatus
+from memtui_profiler.checkers import checker_named
 from memtui_profiler.collect.job import CollectorJob
 from memtui_profiler.collect.request import CollectRequest
 from memtui_profiler.errors import UserError
@@ -18,7 +19,7 @@ from memtui_profiler.recorder.start import RECORDER_LOG
 from memtui_profiler.run.output_log import DiskWork
 from memtui_profiler.session.recording import Recording
 from memtui_profiler.session.rows import ReportEnd, ReportNote, ReportRow, Row, SymbolsEnd
-from memtui_profiler.words import in_what_was_seen, object_words, size_words
+from memtui_profiler.words import in_what_was_seen, object_words, size_words, span_words
 
 TIMEOUT_S = 300.0
 # A run may leave hundreds of dumps (mode local, children): all at once would take the machine from the target.
@@ -28,10 +29,22 @@ WRITTEN_WITHIN_S = 0.1  # by a disk that answers
 
 # What is said of a report without leaks.
 _NOTHING = {
-    ReportStatus.COMPLETE: "no leaks found",
     ReportStatus.TRUNCATED: "the report is cut before its first leak",
     ReportStatus.NOT_RUN: "the check did not run",
 }
+
+
+def _found(request: CollectRequest, end: ReportEnd) -> str:
+    """What the report has, in a phrase."""
+    if request.growth is not None:
+        return f"{size_words(end.total_bytes)} grown in {span_words(request.growth.seconds)}"
+    if end.total_objects or end.total_bytes:
+        return f"{size_words(end.total_bytes)} in {object_words(end.total_objects)}"
+    nothing = _NOTHING.get(ReportStatus(end.status))
+    if nothing is None:
+        checker = checker_named(request.checker)
+        nothing = "no leaks found" if checker is None else checker.found_nothing
+    return f"{nothing}{in_what_was_seen(end.seen_bytes)}"
 
 
 @dataclass(slots=True)
@@ -69,6 +82,7 @@ class ReportQueue:
         self._selector = selector
         self._waiting: deque[Waiting] = deque()
         self._open: list[OpenReport] = []
+        self._expected: list[int] = []
 
     @property
     def pids(self) -> set[int]:
@@ -77,7 +91,16 @@ class ReportQueue:
 
     def busy_with(self, run: int) -> bool:
         """Whether reports of this run are still to come."""
-        return run in (*(report.run for report in self._open), *(waiting.run for waiting in self._waiting))
+        open_or_waiting = (*(report.run for report in self._open), *(waiting.run for waiting in self._waiting))
+        return run in (*open_or_waiting, *self._expected)
+
+    def expect(self, run: int) -> None:
+        """Reports of this run will still be started, until expect_no_more() has been called as often."""
+        self._expected.append(run)
+
+    def expect_no_more(self, run: int) -> None:
+        """The last one has been started."""
+        self._expected.remove(run)
 
     def start(
         self,
@@ -112,6 +135,10 @@ class ReportQueue:
     def start_live(self, request: CollectRequest, run: int, log: DiskWork[None] | None = None) -> None:
         """As start(), for a live check, whose ``log`` may still be written, or a snapshot."""
         self.start(request, run, "live", written=_WRITTEN if log is None else log.done, log=log)
+
+    def start_last(self, request: CollectRequest, run: int) -> None:
+        """As start(), for what was written at the end of the run."""
+        self.start(request, run, "exit", written=_WRITTEN)
 
     def next(self) -> None:
         """Start what can be started now."""
@@ -152,9 +179,7 @@ class ReportQueue:
             report.ended = True
             self._recording.event(
                 EventKind.REPORT,
-                f"{size_words(row.total_bytes)} in {object_words(row.total_objects)}"
-                if row.total_objects or row.total_bytes
-                else f"{_NOTHING[ReportStatus(row.status)]}{in_what_was_seen(row.seen_bytes)}",
+                _found(report.request, row),
                 report=row.report,
                 bytes=row.total_bytes,
                 objects=row.total_objects,

@@ -14,6 +14,7 @@ from memtui_profiler.recorder import live_report
 from memtui_profiler.recorder.askers import Askers
 from memtui_profiler.recorder.control import Command
 from memtui_profiler.recorder.ended_runs import EndedRuns
+from memtui_profiler.recorder.growth_watch import GrowthWatches
 from memtui_profiler.recorder.launcher import Launcher, relaunched
 from memtui_profiler.recorder.live_report import LiveRequest
 from memtui_profiler.recorder.report_queue import ReportQueue
@@ -64,12 +65,18 @@ class RunSupervisor:
         self._told_of_run = 0
         self._over_s = 0.0  # when the previous run ended
         self._ended = EndedRuns(recording, reports)
+        self.growth = GrowthWatches(recording, reports, selector)
+
+    @property
+    def _own_pids(self) -> set[int]:
+        """Processes that memtui started for itself, and waits for."""
+        return self._reports.pids | self.growth.pids
 
     # Start
 
     def launch(self, plan: LaunchPlan) -> ActiveRun:
         """Start the next run, or attach to what runs already. Raises UserError when that fails."""
-        left_before = frozenset(self._orphans.alive(excluding=self._reports.pids))
+        left_before = frozenset(self._orphans.alive(excluding=self._own_pids))
         run = self.launcher.launch(plan)
         self._left_before = left_before
         self.run = run
@@ -81,6 +88,8 @@ class RunSupervisor:
             self._selector.register(stream.master, selectors.EVENT_READ, partial(self._drain, run, stream))
         self._selector.register(run.process.pidfd, selectors.EVENT_READ, partial(self._process_ended, run))
         self._schedule.run_started()
+        if run.checker is not None and run.checker.from_outside:
+            self.growth.start_with(run)
         return run
 
     def relaunch(self, command: Command, plan: LaunchPlan) -> None:
@@ -193,7 +202,8 @@ class RunSupervisor:
                 self._recording.event(EventKind.OUTPUT_DROPPED, text, bytes=dropped)
             for dump in run.reports.new_snapshots():
                 self.take_snapshot(run, dump)
-        self._orphans.reap(excluding=self._reports.pids | ({self.run.process.pid} if self.run else set()))
+        self.growth.look(now_s)
+        self._orphans.reap(excluding=self._own_pids | ({self.run.process.pid} if self.run else set()))
         if killed := self._orphans.escalate(now_s):
             pids = ", ".join(map(str, killed))
             text = f"killed what the stopped target had left and SIGTERM did not end: pid {pids}"
@@ -218,7 +228,8 @@ class RunSupervisor:
     @property
     def busy(self) -> bool:
         """Whether the recorder must not end yet. A question that is under way holds our thread in the process, so it counts."""
-        return self.run is not None or self.settling or self._orphans.stopping or not self._askers.detached
+        leaving = self._orphans.stopping or self.growth.busy or not self._askers.detached
+        return self.run is not None or self.settling or leaving
 
     # Stop
 
@@ -241,7 +252,9 @@ class RunSupervisor:
             self.sample(self._recording.now_s())
             done(answer)
 
-        if run.checker is not None and run.checker.takes_snapshots:
+        if run.checker is not None and run.checker.from_outside:
+            self.growth.stop(run, done)
+        elif run.checker is not None and run.checker.takes_snapshots:
             request = run.reports.snapshot_request
             live_report.snapshot(
                 run, scheduler, checked, lambda dumps: self._before_end.extend((request(dump), None) for dump in dumps)
@@ -261,6 +274,7 @@ class RunSupervisor:
             return
         self._selector.unregister(run.process.pidfd)
         self._askers.detach()
+        self.growth.run_is_over(run)
         run.close()
         pid = run.process.pid
         self._recording.event(EventKind.DETACHED, f"memtui lets go of pid {pid}: it runs on", pid=pid)
@@ -294,7 +308,7 @@ class RunSupervisor:
     def _follow(self, run: ActiveRun) -> bool:
         """A daemon's launcher ends with 0 and leaves the server behind: it became our child, so go on with it."""
         holder = set() if run.output.holder is None else {run.output.holder.pid}
-        for pid in self._orphans.alive(excluding=self._reports.pids | self._left_before | holder):
+        for pid in self._orphans.alive(excluding=self._own_pids | self._left_before | holder):
             try:
                 process = TargetProcess.adopt(pid)
                 run.follow(process)
@@ -304,6 +318,7 @@ class RunSupervisor:
             text = f"the program went on as pid {pid}, a process it left behind"
             self._recording.event(EventKind.FOLLOWING, text, pid=pid)
             self._askers.detach()
+            self.growth.follow(run)
             self._selector.register(process.pidfd, selectors.EVENT_READ, partial(self._process_ended, run))
             return True
         return False
@@ -319,6 +334,7 @@ class RunSupervisor:
         if self._escalation is not None:
             self._escalation.over()
         self._askers.detach()
+        self.growth.run_is_over(run)
         ended = run.ended(
             status,
             stopped_by_memtui=stopped_by_memtui,
@@ -349,6 +365,7 @@ class RunSupervisor:
 
     def close(self) -> None:
         """Leave the target, should it live, to itself."""
+        self.growth.close()
         self._askers.detach()
         self._askers.join()
         self._tell_left_behind()

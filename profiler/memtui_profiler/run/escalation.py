@@ -163,6 +163,8 @@ class Escalation:
 
     def _first_step(self) -> Step:
         run = self._run
+        if run.checker is not None and run.checker.from_outside:
+            return Step.CHECK  # nothing of the process is needed for it, and its pages go with it
         exits = run.ends_by_exit or run.sampler.process.catches(signal.SIGTERM)
         if exits and run.checked_while_it_runs and self._can_ask() is not None:
             return Step.CHECK

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memtui_parsers.values import GrowthFacts
 from memtui_profiler.checkers import usual_checker
 from memtui_profiler.checkers.ending import Output, Source
 from memtui_profiler.collect.request import CollectRequest
@@ -176,6 +177,14 @@ class RunReports:
 
         request = self._request_now(dump)
         return replace(request, checker=CHECKER.name, mode=CHECKER.usual_mode, log=None, live=True)
+
+    def growth_request(self, dump: Path, growth: GrowthFacts, notes: tuple[str, ...]) -> CollectRequest:
+        """Return what a collector needs to make a report on growth."""
+        from memtui_profiler.checkers.growth import CHECKER
+
+        request = self._request_now(dump)
+        of_growth = replace(request, checker=CHECKER.name, mode=CHECKER.usual_mode, log=None, live=True, unseen="")
+        return replace(of_growth, growth=growth, notes=notes)
 
     def _request_now(self, dump: Path | None) -> CollectRequest:
         self._mapped.hold_now()

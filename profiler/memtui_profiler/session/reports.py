@@ -12,6 +12,8 @@ from memtui_parsers.values import (
     CheckerError,
     ErrorDetail,
     Frame,
+    GrowthFacts,
+    GrowthOutcome,
     LeakKind,
     LeakRecord,
     LeakReport,
@@ -24,6 +26,7 @@ from memtui_profiler.session.reader import SessionReader, unpack_stack
 from memtui_profiler.session.rows import (
     CheckerErrorRow,
     ErrorDetailRow,
+    GrowthRow,
     Leak,
     LeakFrame,
     ModuleRow,
@@ -87,8 +90,17 @@ def _load(reader: SessionReader, row: ReportRow) -> LeakReport:
         ),
         errors=tuple(_errors(reader, report_id, frames)),
         seen_bytes=end.seen_bytes if end else None,
+        growth=_growth(reader, report_id),
         frames=tuple(flat),
     )
+
+
+def _growth(reader: SessionReader, report_id: int) -> GrowthFacts | None:
+    row = next(reversed(reader.rows_of(GrowthRow, "report", report_id)), None)
+    if row is None:
+        return None
+    figures = {name: value for name, value in row._asdict().items() if name not in ("id", "report")}
+    return GrowthFacts(**{**figures, "outcome": GrowthOutcome(row.outcome)})
 
 
 def _leaks(reader: SessionReader, report_id: int) -> list[_Leak]:

@@ -281,6 +281,23 @@ class ReportFacts(NamedTuple):
     id: int = 0
 
 
+class GrowthRow(NamedTuple):
+    """What a report on growth is of, as GrowthFacts has it."""
+
+    report: int
+    seconds: float
+    grown_bytes: int
+    seen_bytes: int
+    given_back_bytes: int
+    rss_before_bytes: int
+    rss_now_bytes: int
+    samples: int
+    lost: int
+    passing_bytes: int
+    outcome: str
+    id: int = 0
+
+
 class CheckerErrorRow(NamedTuple):
     """An error that is not a leak: an invalid read ... ``stack`` as in Leak; ``times``: how often it was seen."""
 
@@ -369,6 +386,7 @@ Row = (
     | LeakFrame
     | Leak
     | ReportFacts
+    | GrowthRow
     | CheckerErrorRow
     | ErrorDetailRow
     | ReportEnd
@@ -397,6 +415,7 @@ KINDS: dict[str, type[Row]] = {
     "leak_frame": LeakFrame,
     "leak": Leak,
     "report_facts": ReportFacts,
+    "growth": GrowthRow,
     "checker_error": CheckerErrorRow,
     "checker_error_detail": ErrorDetailRow,
     "report_end": ReportEnd,

@@ -24,7 +24,7 @@ MAX_BYTES = 256 << 20
 
 @dataclass(slots=True)
 class _File:
-    """``table``: None where the file has no call frame information, or none that can be read."""
+    """``table``: None where the file has no call frame information."""
 
     image: ElfImage
     table: FrameTable | None
@@ -57,19 +57,23 @@ class CodeModules:
         return self._mapping(address) is not None
 
     def frame_at(self, address: int) -> Frame | None:
-        """What the call frame information of the file there says; None where there is none. ``Frame.start`` is the file's."""
+        """What the call frame information of the file there says; None where it has none. ``Frame.start`` is the file's.
+
+        Raises ParseError for a file that cannot be read: what it has is not known then.
+        """
         mapping = self._mapping(address)
-        file = None if mapping is None else self._file(mapping)
-        if mapping is None or file is None or file.table is None:
+        if mapping is None or not (file_path(mapping) or mapping.path == VDSO):
+            return None  # made at run time
+        file = self._file(mapping)
+        if file is None:
+            raise ParseError("the file cannot be read")
+        if file.table is None:
             return None
         if mapping.path == VDSO:
             vaddr: int | None = address - mapping.start
         else:
             vaddr = elf_vaddr(address, mapping, file.image.loads)
-        try:
-            return None if vaddr is None else file.table.frame_at(vaddr)
-        except ParseError:
-            return None
+        return None if vaddr is None else file.table.frame_at(vaddr)
 
     def _mapping(self, address: int) -> Mapping | None:
         index = bisect.bisect_right(self._starts, address) - 1
@@ -90,8 +94,6 @@ class CodeModules:
         try:
             if mapping.path == VDSO:
                 return _read(io.BytesIO(_own_vdso()))
-            if file_path(mapping) is None:
-                return None
             with open_mapped(self.pid, mapping) as stream:
                 return _read(stream)
         except (OSError, ParseError):
@@ -100,10 +102,7 @@ class CodeModules:
 
 def _read(stream: BinaryIO) -> _File:
     image = read_image(stream)
-    try:
-        return _File(image, read_frame_table(stream, image))
-    except ParseError:
-        return _File(image, None)
+    return _File(image, read_frame_table(stream, image))
 
 
 def _own_vdso() -> bytes:

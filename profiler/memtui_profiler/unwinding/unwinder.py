@@ -48,7 +48,10 @@ class StackEnd(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Unwound:
-    """A stack: the address of the instruction itself, then return addresses; and why there are no more."""
+    """A stack: the address of the instruction itself, then return addresses; and why there are no more.
+
+    Code that a signal has interrupted has one more than its address: the byte before each address is in the call.
+    """
 
     addresses: tuple[int, ...]
     end: StackEnd
@@ -67,8 +70,10 @@ class _Step(NamedTuple):
     frame: Frame | None = None
 
 
-class _Outermost(NamedTuple):
-    """A function that was not called: a thread's first, the program's _start."""
+class _Last(NamedTuple):
+    """A frame that cannot be left, and why: a function that was not called, or one of a file that cannot be read."""
+
+    end: StackEnd
 
 
 _BY_FRAME_POINTER = _Step(True, 2 * _WORD, -2 * _WORD)
@@ -79,8 +84,9 @@ _FRAME_BY_POINTER = Frame(
     False,
 )
 _IN_RBP = Rule(Place.AT_CFA, 0)
-_OUTERMOST = _Outermost()
-_AnyStep = _Step | Frame | _Outermost | None
+_OUTERMOST = _Last(StackEnd.OUTERMOST)
+_UNKNOWN = _Last(StackEnd.NO_INFORMATION)
+_AnyStep = _Step | Frame | _Last | None
 
 
 class _BeyondCopyError(Exception):
@@ -129,10 +135,8 @@ class Unwinder:
             if step is None:
                 return StackEnd.NO_CODE
             found.append(address)
-            if step is _OUTERMOST:
-                return StackEnd.OUTERMOST
             if not isinstance(step, _Step):
-                return None
+                return step.end if isinstance(step, _Last) else None
             from_rbp, offset, saved_rbp, frame = step
             cfa = (rbp if from_rbp else rsp) + offset
             at = cfa - _WORD - base
@@ -164,9 +168,9 @@ class Unwinder:
                 step = self._steps[look] if look in self._steps else self._step(look)
                 if step is None:
                     return StackEnd.NO_CODE
-                found.append(registers[RIP])
-                if isinstance(step, _Outermost):
-                    return StackEnd.OUTERMOST
+                found.append(look + 1 if found else look)
+                if isinstance(step, _Last):
+                    return step.end
                 frame = step.frame if isinstance(step, _Step) else step
                 guessed, frame = frame is None, frame or _FRAME_BY_POINTER
                 caller = _caller(frame, registers, word)
@@ -191,10 +195,11 @@ class Unwinder:
     def _read_step(self, look: int) -> _AnyStep:
         if not self._modules.is_code(look):
             return None
-        frame = self._modules.frame_at(look)
-        if frame is None:
-            return _BY_FRAME_POINTER
-        return _simplified(frame, look)
+        try:
+            frame = self._modules.frame_at(look)
+        except ParseError:
+            return _UNKNOWN
+        return _BY_FRAME_POINTER if frame is None else _simplified(frame, look)
 
 
 def _why_it_ends(below: bool, rbp: int, *, guessed: bool) -> StackEnd:

@@ -19,6 +19,7 @@ from memtui_parsers.report import json_reader, json_stream
 from memtui_parsers.report.json_reader import parse_report_json
 from memtui_parsers.report.json_writer import to_json
 from memtui_parsers.values import LeakReport, ReportStatus
+from tests.fixtures.leak_reports import a_growth_report
 from tests.fixtures.report_files import in_pieces, sample
 
 REPORT = parse_valgrind_xml(io.BytesIO(sample("memcheck-faults.xml")))
@@ -34,6 +35,15 @@ def test_leaks_and_errors_come_back() -> None:
     assert REPORT.leaks and REPORT.errors and REPORT.errors[0].details
     assert parse(TEXT) == REPORT
     assert parse(b"\xef\xbb\xbf" + TEXT) == REPORT
+
+
+def test_growth_comes_back_with_its_figures() -> None:
+    report = a_growth_report()
+    text = to_json(report, "0.1.0")
+    head = json.loads(text)["growth"]
+    assert head["bytes_per_s"] == 1 << 20 and head["outcome"] == "stacks"
+    assert parse(text.encode()) == report
+    assert "growth" not in json.loads(to_json(REPORT, "0.1.0"))
 
 
 def test_halves_of_characters_are_replaced() -> None:

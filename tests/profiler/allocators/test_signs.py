@@ -12,6 +12,7 @@ import pytest
 
 from memtui_parsers.elf.image import read_image
 from memtui_profiler.allocators.signs import built_in, built_into
+from memtui_profiler.checkers.growth import GROWTH
 from memtui_profiler.launch.doctor import diagnose_machine
 from memtui_profiler.launch.preflight import Preflight, preflight
 from memtui_profiler.process.image import ProcessImage
@@ -37,7 +38,7 @@ def looked_at(program: str | Path) -> tuple[Preflight, ProgramFacts]:
 def test_a_jemalloc_under_names_of_its_own_hides_all_from_a_check(strip: bool) -> None:
     able, facts = looked_at(rust_like(strip=strip))
     assert facts.malloc == "jemalloc + glibc malloc" and facts.own_malloc == ""
-    assert able.checks == frozenset(), "none that could only say that nothing leaked"
+    assert able.checks == {GROWTH}, "none that could only say that nothing leaked"
     assert able.preload is None and able.allocator == "jemalloc + glibc malloc"
     normal, memcheck = able.capability("normal"), able.capability("memcheck")
     assert not normal.available and "comes from jemalloc" in normal.reason and "prof:true" in normal.remedy
@@ -64,7 +65,7 @@ def test_what_serves_malloc_itself_is_no_hidden_heap() -> None:
     """Linked in and stripped: .dynsym still has malloc, so valgrind can take its place."""
     able, facts = looked_at(holder(*JEMALLOC, strip=True))
     assert (facts.malloc, facts.own_malloc, facts.own_heap) == ("jemalloc", "jemalloc", None)
-    assert able.checks == {"memcheck"} and not able.capability("memcheck").reason
+    assert able.checks == {"memcheck", GROWTH} and not able.capability("memcheck").reason
 
 
 @pytest.mark.parametrize(
@@ -140,4 +141,4 @@ def test_memcheck_has_no_result_where_it_sees_no_block(tmp_path: Path) -> None:
     assert "its memory comes from jemalloc" in result.stderr
     refused = run_memtui(tmp_path, ["check", str(RUFF), "--version"])
     assert refused.returncode == 3 and "MALLOC_CONF=prof:true" in refused.stderr
-    assert "no other check can work on it here" in refused.stderr
+    assert "--check growth works here: what grows, by stack" in refused.stderr

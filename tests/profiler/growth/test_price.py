@@ -11,6 +11,7 @@ import pytest
 
 from memtui_profiler.errors import UserError
 from memtui_profiler.growth.price import Price, price, price_of
+from tests.fixtures.waiting import until
 
 
 def priced(faults: float = 0, switches: float = 0, threads: float = 0, used: float = 1, processors: int = 2) -> Price:
@@ -47,6 +48,11 @@ def test_two_per_cent_is_the_bound(cost: Price, dear: bool) -> None:
     assert "% from it" in caught.value.why
 
 
+def seen_of_all(price: Price) -> Price | None:
+    enough = price.faults_per_s > 100 and price.switches_per_s > 20 and price.new_threads_per_s > 4
+    return price if enough else None
+
+
 def test_a_process_is_looked_at() -> None:
     done = threading.Event()
 
@@ -68,12 +74,12 @@ def test_a_process_is_looked_at() -> None:
     for thread in threads:
         thread.start()
     try:
-        found = price_of(os.getpid())
+        # A quarter of a second is looked at, in which a busy machine may not come to all of them.
+        found = until(lambda: seen_of_all(price_of(os.getpid())), "faults, switches and new threads are seen")
     finally:
         done.set()
         for thread in threads:
             thread.join()
-    assert found.faults_per_s > 100 and found.switches_per_s > 20 and found.new_threads_per_s > 4
     assert found.processors_used > 0
     assert set(found.fields()) == {"faults_per_s", "switches_per_s", "new_threads_per_s", "processors_used", "share"}
 

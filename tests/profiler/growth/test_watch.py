@@ -12,20 +12,22 @@ import pytest
 from memtui_profiler.errors import UserError
 from memtui_profiler.growth.report_words import Outcome, notes_of, outcome_of
 from memtui_profiler.growth.watch import GrowthWatch, Watched
-from tests.fixtures.growing import growing
+from tests.fixtures.growing import growing, skip_if_forbidden
 from tests.fixtures.guest import NOBODY, as_user
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-def watched(pid: int, seconds: float) -> Watched:
+def opened(pid: int) -> GrowthWatch:
     try:
-        watch = GrowthWatch(pid, anyway=True)
+        return GrowthWatch(pid, anyway=True)
     except UserError as error:
-        if "not permitted here" in error.why:
-            pytest.skip("perf events are not permitted here")
+        skip_if_forbidden(error.why)
         raise
-    with contextlib.closing(watch):
+
+
+def watched(pid: int, seconds: float) -> Watched:
+    with contextlib.closing(opened(pid)) as watch:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             watch.step(0.1)
@@ -45,9 +47,8 @@ def test_recursion_and_callers_make_one_stack() -> None:
 def test_descriptors_are_given_back() -> None:
     before = os.listdir("/proc/self/fd")
     with growing("server") as pid:
-        opened = GrowthWatch(pid, anyway=True)
-        assert len(os.listdir("/proc/self/fd")) > len(before)
-        opened.close()
+        with contextlib.closing(opened(pid)):
+            assert len(os.listdir("/proc/self/fd")) > len(before)
         with pytest.raises(UserError, match="has ended"):
             GrowthWatch(1 << 22)
     assert len(os.listdir("/proc/self/fd")) == len(before)

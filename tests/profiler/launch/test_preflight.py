@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memtui_profiler.checkers import heapcheck
+from memtui_profiler.checkers.growth import GROWTH
 from memtui_profiler.errors import EXIT_UNAVAILABLE, UserError
 from memtui_profiler.launch.preflight import Preflight, preflight, require
 from memtui_profiler.request import CHECK_OFF, RELEASE_RATE
@@ -23,6 +24,7 @@ from tests.fixtures.tcmalloc_variants import library_without_checker, program
 FULL = library("libtcmalloc.so.4")
 MINIMAL = library("libtcmalloc_minimal.so.4")
 PATH = "/bin:/usr/bin"
+FROM_OUTSIDE = "--check growth works here: what grows, by stack"
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
 
@@ -118,7 +120,7 @@ def test_a_library_without_the_checker_is_refused_before_the_launch() -> None:
     in_place = found(program("linked"), environment={"LD_LIBRARY_PATH": os.path.dirname(newer)})
     assert in_place.preload is None
     # valgrind never ends with 2.17 in the program, and a preload before an allocator takes the checker away.
-    assert refusal(in_place).todo == f"--tcmalloc {FULL}; no other check can work on it here"
+    assert refusal(in_place).todo == f"--tcmalloc {FULL}; {FROM_OUTSIDE}"
 
 
 @pytest.mark.heap_checker
@@ -179,10 +181,10 @@ def test_a_static_program_is_told_what_it_is() -> None:
 @pytest.mark.whole_dumps
 def test_where_nothing_can_work_that_is_said(variant: str) -> None:
     result = found(program(variant))
-    assert result.checks == frozenset()
-    assert refusal(result).todo == "link it dynamically; no other check can work on it here"
+    assert result.checks == {GROWTH}, "whose page faults are watched from outside"
+    assert refusal(result).todo == f"link it dynamically; {FROM_OUTSIDE}"
     for mode in ("lsan", "memcheck"):
-        assert refusal(result, mode).todo == "link it dynamically; no other check can work on it here"
+        assert refusal(result, mode).todo == f"link it dynamically; {FROM_OUTSIDE}"
 
 
 @pytest.fixture
@@ -212,8 +214,8 @@ def test_a_setuid_program_is_refused(open_folder: Path) -> None:
         assert result.preload is None
         assert dumps_of(path, result, open_folder) == []
         assert found(path, tcmalloc=FULL).preload is None
-        assert result.checks == frozenset(), "HEAPPROFILE is ignored too, and valgrind starts no such program"
-        assert refusal(result).todo.endswith("a copy of it without the privilege; no other check can work on it here")
+        assert result.checks == {GROWTH}, "HEAPPROFILE is ignored too, and valgrind starts no such program"
+        assert refusal(result).todo.endswith(f"a copy of it without the privilege; {FROM_OUTSIDE}")
     # Linked in, the library reads the release rate in a setuid program too.
     assert result.capability(RELEASE_RATE).available
 

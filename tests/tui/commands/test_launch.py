@@ -40,6 +40,9 @@ def test_all_options_before_or_after_the_pid() -> None:
     assert attach("7", "--check-now", "--format", "json", "--keep") == Attach(
         pid=7, check_now=True, format="json", keep=True
     )
+    assert attach("7", "--growth", "30", "--format=json", "--anyway") == Attach(
+        pid=7, growth_s=30.0, format="json", anyway=True
+    )
     assert parse(["--ascii", "attach", "7"], "0")[0] == Attach(pid=7, ascii=True)
 
 
@@ -55,6 +58,13 @@ def test_all_options_before_or_after_the_pid() -> None:
         (("7", "--format", "json"), "--check-now"),
         (("7", "--keep"), "--check-now"),
         (("7", "--check-now", "--no-guest"), "guest"),
+        (("7", "--growth", "0"), "--growth 0"),
+        (("7", "--growth", "soon"), "--growth soon"),
+        (("7", "--growth", "5", "--check-now"), "one report"),
+        (("7", "--growth", "5", "--for", "3"), "a time of its own"),
+        (("7", "--growth", "5", "--plain"), "no screen"),
+        (("7", "--growth", "5", "--format", "jsonl"), "one document"),
+        (("7", "--anyway"), "--growth"),
         (("7", "--check-now", "--for", "3"), "by itself"),
         (("7", "--check-now", "--plain"), "no screen"),
         (("7", "--check-now", "--format", "xml"), "text, json, jsonl"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from memtui.commands.outcome import RunResult, judge, not_run_report
-from memtui_parsers.values import LeakKind, LeakRecord, LeakReport, ReportStatus, RunFacts
+from memtui_parsers.values import GrowthOutcome, LeakKind, LeakRecord, LeakReport, ReportStatus, RunFacts
+from tests.fixtures.leak_reports import a_growth_report
 
 LEAK = LeakRecord("0" * 16, 100, 1, LeakKind.NOT_FREED, ())
 EXITED = RunFacts(exit_code=0)
@@ -62,3 +65,24 @@ def test_remarks_name_the_signal_the_code_and_the_reason() -> None:
     assert "OOM" in judge(RunResult(unchecked(OOM)), "./p")[1]
     assert judge(RunResult(whole(EXITED)), "./p")[1] == ""
     assert judge(RunResult(whole(LEAK_EXIT, LEAK)), "./p")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "run", "code"),
+    [
+        (GrowthOutcome.STACKS, EXITED, 0),
+        (GrowthOutcome.STACKS, RunFacts(), 0),
+        (GrowthOutcome.NOTHING_GREW, EXITED, 0),
+        (GrowthOutcome.STACKS, FAILED, 6),
+        (GrowthOutcome.CANNOT_TELL, EXITED, 3),
+    ],
+)
+def test_growth_that_was_told_is_no_leak_and_what_cannot_be_told_was_not_found_out(
+    outcome: GrowthOutcome, run: RunFacts, code: int
+) -> None:
+    report = a_growth_report()
+    assert report.growth is not None
+    report = replace(report, run=run, growth=replace(report.growth, outcome=outcome), notes=("only 2 samples",))
+    found, remark = judge(RunResult(report), "./p")
+    assert found == code
+    assert (remark == "what grew in ./p cannot be told: only 2 samples") is (outcome is GrowthOutcome.CANNOT_TELL)

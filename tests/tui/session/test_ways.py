@@ -103,7 +103,10 @@ def test_without_a_screen_there_are_options_and_commands(tmp_path: Path) -> None
     again = "start it again: memtui --check draconian --release-rate 7.5 -- ./rpc_server --port 9000"
     assert without_key(Action.LAUNCH, state) == again
     assert without_key(Action.CHOOSE_CHECK, state) == "start it with --check normal"
-    assert {action for action in Action if without_key(action, state)} == {Action.LAUNCH, Action.CHOOSE_CHECK}
+    able = {Action.LAUNCH, Action.CHOOSE_CHECK, Action.SNAPSHOT}
+    assert {action for action in Action if without_key(action, state)} == able, (
+        "that of a profiler is begun at a launch"
+    )
     assert without_key(None, state) == ""
     lacking = (state.capabilities[0]._replace(name="lsan", available=1),)
     assert without_key(Action.CHOOSE_CHECK, replace(state, capabilities=lacking)) == "start it with --check lsan"

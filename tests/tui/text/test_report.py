@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from memtui.text.report import leak_lines, report_lines
-from memtui_parsers.values import LeakKind, LeakReport, ReportStatus
-from tests.fixtures.leak_reports import SOURCE, frame, record, sample_report
+from memtui_parsers.values import GrowthFacts, GrowthOutcome, LeakKind, LeakReport, ReportStatus
+from tests.fixtures.leak_reports import SOURCE, a_growth_report, frame, record, sample_report
 
 
 def source(file: str, line: int) -> str | None:
@@ -137,3 +137,33 @@ def test_the_text_needs_no_screen() -> None:
     program = "import sys; import memtui.text.report; sys.exit(any(m.split('.')[0] == 'textual' for m in sys.modules))"
     path = ":".join(sys.path)
     assert subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": path}, check=False).returncode == 0
+
+
+def test_growth_is_told_with_its_rate_and_what_it_rests_on() -> None:
+    shown = lines(a_growth_report())
+    assert shown[0] == (
+        "10.0 MiB grown in 10 s (1.0 MiB/s), 412 samples in 1 stack; RSS 40.9 -> 50.9 MiB, 1.0 MiB given back"
+        " (growth, ./rpc_server, pid 4343)"
+    )
+    assert shown[2:4] == [
+        "",
+        "1. 9.0 MiB (growth, 90.0 %, 0.9 MiB/s, from about 412 samples): open_session(Conn&)",
+    ]
+    assert shown[-2:] == [
+        "2. 1.0 MiB (growth, 10.0 %, 0.1 MiB/s): (no stack)",
+        "    nobody was seen to touch this memory first",
+    ]
+    assert leak_lines(a_growth_report(), most=1) == ["grown 9.0 MiB: open_session(Conn&) server.cpp:88"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (GrowthOutcome.NOTHING_GREW, "nothing has grown that stands out in 10 s (10.0 MiB), 412 samples"),
+        (GrowthOutcome.CANNOT_TELL, "cannot tell what grew: 10.0 MiB grown in 10 s (1.0 MiB/s), 412 samples"),
+    ],
+)
+def test_growth_that_is_no_answer_says_so_first(outcome: GrowthOutcome, words: str) -> None:
+    report = a_growth_report()
+    assert isinstance(report.growth, GrowthFacts)
+    assert lines(replace(report, growth=replace(report.growth, outcome=outcome)))[0].startswith(words)

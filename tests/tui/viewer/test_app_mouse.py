@@ -190,6 +190,6 @@ async def test_a_mode_in_the_second_column_is_clicked(recorded: Path) -> None:
     app: MemtuiApp = viewer(recorded, Notebook())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("m")
-        await pilot.click("#modes", offset=Offset(24 + 8, 2))
+        await pilot.click("#modes", offset=Offset(24 + 8, 1))
         picker = app.screen
         assert isinstance(picker, CheckPicker) and picker.mode.name == "memcheck"

@@ -1,6 +1,6 @@
 """``memtui check``: runs a program under a leak check and prints the report; the exit code tells the result.
 
-``attach --check-now`` has its session, its report and its exit code from here, too.
+``attach --check-now`` and ``--growth`` have their session, their report and their exit code from here, too.
 """
 
 from __future__ import annotations

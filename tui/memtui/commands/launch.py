@@ -40,9 +40,13 @@ def run_attach(options: Attach) -> int:
 
         options = options._replace(pid=the_process(options.names, "attach"), names=())
     if options.check_now:
-        from memtui.commands.check_now import run_check_now
+        from memtui.commands.report_now import run_check_now
 
         return run_check_now(options)
+    if options.growth_s is not None:
+        from memtui.commands.report_now import run_growth
+
+        return run_growth(options)
     refuse_what_cannot_be_watched(options.pid)
     with _session(process_name(options.pid), attach_request(options)) as (folder, recorder):
         from memtui.commands.supervise import OnInterrupt

@@ -14,7 +14,7 @@ from memtui.reports.running_threads import with_running_threads
 from memtui.session.argv import argv_in
 from memtui.session.chosen_report import ChosenReport, besides, choose, own_reports
 from memtui.session.state import event_detail
-from memtui_parsers.values import LeakKind, LeakReport, ReportStatus, RunFacts
+from memtui_parsers.values import GrowthOutcome, LeakKind, LeakReport, ReportStatus, RunFacts
 from memtui_profiler.checkers import checker_named, checker_of, usual_checker
 from memtui_profiler.checkers.ending import CRASHES
 from memtui_profiler.errors import UserError
@@ -175,12 +175,15 @@ def has_leaks(report: LeakReport) -> bool:
 def judge(result: RunResult, program: str, *, suppressed: bool = False) -> tuple[int, str]:
     """Return the exit code of ``check``, and a remark for people ('' where the report says all).
 
-    A leak counts however the run ended. "No leak" counts only when the check is complete. ``suppressed``: leaks were found
-    and left out of the report, so that the target's exit code may be the checker's.
+    A leak counts however the run ended. Growth of which it cannot be told whose it is was not found out. "No leak" counts only
+    when the check is complete. ``suppressed``: leaks were found and left out of the report, so that the target's exit code may
+    be the checker's.
     """
     report = result.report
     if report.status is not ReportStatus.NOT_RUN and has_leaks(report):
         return LEAKS, ""
+    if report.growth is not None and report.growth.outcome is GrowthOutcome.CANNOT_TELL:
+        return NEVER_CHECKED, f"what grew in {program} cannot be told: {'; '.join(report.notes[:1])}"
     run, why = report.run, "; ".join(report.notes) or NO_REASON
     if report.status is ReportStatus.COMPLETE and result.stopped and run.signal not in CRASHES:
         return NO_LEAK, ""  # how it ended is memtui's doing

@@ -23,6 +23,7 @@ from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import (
     CheckerErrorRow,
     ErrorDetailRow,
+    GrowthRow,
     Leak,
     LeakFrame,
     ModuleRow,
@@ -43,6 +44,7 @@ OLDER, NEWER = 1, 2
 
 _OF_REPORT: tuple[type[Row], ...] = (
     ReportFacts,
+    GrowthRow,
     ModuleRow,
     LeakFrame,
     Leak,

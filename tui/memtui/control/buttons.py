@@ -62,5 +62,6 @@ def _able(name: str, state: SessionState) -> bool:
         return newest.release_rate is not None if newest is not None else run is None or not never_has_rate(run)
     if name == "check-now":
         return asked and run is not None and run.row.mode != CHECK_OFF
-    action = {"release": Action.RELEASE, "snapshot": Action.SNAPSHOT}.get(name)
-    return action is None or state.heap.can(action)
+    if name == "snapshot":
+        return state.heap.can(Action.SNAPSHOT) or state.can_watch
+    return name != "release" or state.heap.can(Action.RELEASE)

@@ -5,6 +5,7 @@ The answer says only that a command is done; the outcome is in an event of the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from memtui.session.state import SessionState
 from memtui.session.status_line import StatusLine, Tone
 from memtui.session.ways import event_words
 from memtui_profiler.actions import Action
+from memtui_profiler.errors import UserError
 from memtui_profiler.events import EventKind
 from memtui_profiler.session.rows import Event
 
@@ -40,7 +42,7 @@ VERBS = {
             "leak check under way: the server's threads are held for moments",
             "CHECKED",
         ),
-        Verb("snapshot", (EventKind.SNAPSHOT,), "writing a heap snapshot", "SNAPSHOT"),
+        Verb("snapshot", (EventKind.SNAPSHOT, EventKind.GROWTH), "taking a snapshot", "SNAPSHOT"),
     )
 }
 
@@ -64,6 +66,8 @@ BEFORE_FIRST_CHECK = StatusLine(
 
 # An event that comes later after the answer is not its outcome: the recorder commits at least once a second.
 EVENT_COMES_WITHIN_S = 5.0
+# A price that was told longer ago is told anew.
+PRICE_HOLDS_S = 60.0
 
 
 @dataclass(slots=True)
@@ -80,12 +84,16 @@ class LiveCommands:
         self._commander = commander
         self._sent: dict[str, _Sent] = {}
         self._told = False
+        # Refused for their price, and when: the same command soon after means that it is paid.
+        self._too_dear: dict[str, float] = {}
 
     def send(self, verb: str, state: SessionState, clock_s: float, **args: Any) -> bool:
         """Send the command, unless one of its kind is still waiting; returns whether it was sent."""
         if self._commander.waits_for(verb):
             return False
         self._sent[verb] = _Sent(clock_s, state.events[-1].id if state.events else 0)
+        if clock_s - self._too_dear.pop(verb, -math.inf) <= PRICE_HOLDS_S:
+            args["anyway"] = True
         self._commander.send(verb, **args)
         return True
 
@@ -106,10 +114,12 @@ class LiveCommands:
             if self._commander.waits_for(name)
         )
 
-    def answered(self, verb: str, clock_s: float, *, ok: bool) -> None:
-        """Take the recorder's answer; after an error no event follows."""
-        if not ok:
+    def answered(self, verb: str, clock_s: float, error: UserError | None) -> None:
+        """Take the recorder's answer; after an error no event follows. One that calls for the same again is about a price."""
+        if error is not None:
             self._sent.pop(verb, None)
+            if is_price(verb, error):
+                self._too_dear[verb] = clock_s
         elif verb in self._sent:
             self._sent[verb].answered_s = clock_s
 
@@ -120,11 +130,17 @@ class LiveCommands:
             if self._commander.waits_for(name):
                 continue
             event = _outcome(state, VERBS[name], sent.after_event)
-            if event is not None:
+            # Of a watch that has begun there is a line of its own.
+            if event is not None and event.kind != EventKind.GROWTH.value:
                 outcome = _told(VERBS[name], event, state)
             if event is not None or sent.answered_s is None or clock_s - sent.answered_s > EVENT_COMES_WITHIN_S:
                 del self._sent[name]
         return outcome
+
+
+def is_price(verb: str, error: UserError) -> bool:
+    """Whether a command was refused only for what it would cost: what is to be done about that is the same once more."""
+    return error.action is not None and ACTION_KEYS[error.action].id == verb
 
 
 def _outcome(state: SessionState, verb: Verb, after_event: int) -> Event | None:

@@ -93,7 +93,7 @@ _TARGET = (
     Key("set-live", "l", "set live", "set the rate shown, without a relaunch", "set_rate_now", 8, Needs.PROCESS),
     Key("release", "x", "release", "release free memory now", "release", 3, Needs.PROCESS),
     Key("check-now", "c", "check", "check for leaks now, without an exit", "check_now", 4, Needs.PROCESS),
-    Key("snapshot", "s", "snapshot", "write a heap snapshot", "snapshot", 13, Needs.PROCESS),
+    Key("snapshot", "s", "snapshot", "a heap snapshot, or what grows, by stack", "snapshot", 13, Needs.PROCESS),
 )
 _VIEW = (
     Key("tab-leaks", "1", "Leaks", "what leaked, and from which line", "show_tab('leaks')"),

@@ -56,7 +56,8 @@ class Launch(NamedTuple):
 class Attach(NamedTuple):
     """``memtui attach PID``. ``check_now``: one leak check and its report in ``format``, without a screen.
 
-    Without it 'jsonl' in ``format`` gives lines of JSON, without a screen.
+    ``growth_s``: likewise what has grown by stack, after so many seconds; ``anyway``: whatever watching costs the process.
+    Without them 'jsonl' in ``format`` gives lines of JSON, without a screen.
 
     ``names``: what was given in place of one pid, a name or several processes; ``pid`` is 0 until it is known which is meant.
     """
@@ -71,6 +72,8 @@ class Attach(NamedTuple):
     plain: bool = False
     ascii: bool = False
     check_now: bool = False
+    growth_s: float | None = None
+    anyway: bool = False
     format: str = "text"
     keep: bool = False
     suppressions: tuple[str, ...] = ()
@@ -287,10 +290,19 @@ def _read_attach(operands: Sequence[str], values: dict[str, Any]) -> Attach:
         }
         for name, why in (unfit[field] for field in unfit if field in values):
             raise usage_error(f"--check-now with {name}", why, f"leave {name} out")
+        if attach.growth_s is not None:
+            raise usage_error("--check-now with --growth", "each makes one report", "give one of them")
+        _refuse_format(JSON_LINES, values)
+    elif attach.growth_s is not None:
+        unfit = {"for_s": ("--for", "it has a time of its own"), "plain": ("--plain", "it has no screen anyway")}
+        for name, why in (unfit[field] for field in unfit if field in values):
+            raise usage_error(f"--growth with {name}", why, f"leave {name} out")
         _refuse_format(JSON_LINES, values)
     elif attach.keep or attach.format == JSON:
         name = "--keep" if attach.keep else f"--format {attach.format}"
-        raise usage_error(name, "it belongs to --check-now", "add that, or leave it out")
+        raise usage_error(name, "it belongs to --check-now and --growth", "add one of them, or leave it out")
+    if attach.anyway and attach.growth_s is None:
+        raise usage_error("--anyway", "it belongs to --growth", "add that, or leave it out")
     return attach
 
 
@@ -311,7 +323,7 @@ def _refuse_format(format: str, values: Mapping[str, Any]) -> None:
     if values.get("format") != format:
         return
     if format == JSON:
-        todo = f"give --format {JSON_LINES}; a report in JSON is made by memtui check, open, and attach --check-now"
+        todo = f"give --format {JSON_LINES}; a report in JSON is made by memtui check, open, and attach --check-now or --growth"
         raise usage_error(f"--format {JSON}", "what is watched makes lines, not one document", todo)
     raise usage_error(f"--format {JSON_LINES}", "this makes one document, not lines", f"give --format {JSON}")
 

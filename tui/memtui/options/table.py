@@ -62,7 +62,7 @@ OPTIONS = (
     Option(
         "--check MODE",
         _LAUNCHING,
-        "leak check: off, minimal, normal, strict, draconian, as-is, local, memcheck, lsan or profile ({mode})",
+        "leak check: off, minimal, normal, strict, draconian, as-is, local, memcheck, lsan, profile or growth ({mode})",
         held_by="mode",
     ),
     Option(
@@ -149,14 +149,24 @@ OPTIONS = (
         "no screen: check it for leaks once and report; for that it must have been started with HEAPCHECK",
     ),
     Option(
+        "--growth SECONDS",
+        ("attach",),
+        "no screen: watch for that time which code makes its memory grow, and report it by stack; nothing is put into it",
+        partial(parse_seconds, option="--growth"),
+        held_by="growth_s",
+    ),
+    Option(
+        "--anyway", ("attach",), "with --growth: also where watching costs the process more than 2 % of its CPU time"
+    ),
+    Option(
         "--format FORMAT",
         (*_LAUNCHING, *_READING, "regions"),
         "of the lines: text, or jsonl for one JSON object a line, without a screen (text)",
         partial(parse_choice, "--format", FORMATS),
         other_help={
             "check": "of the report: text or json (text)",
-            "attach": "of the lines: text, or jsonl for one JSON object a line, without a screen; of the report of --check-now: "
-            "text or json (text)",
+            "attach": "of the lines: text, or jsonl for one JSON object a line, without a screen; of the report of --check-now "
+            "and --growth: text or json (text)",
             "open": "text or json; json is printed, without a screen (text)",
             "regions": "text or json (text)",
         },

@@ -62,6 +62,7 @@ is. It never stops the process; leaving detaches and leaves nothing behind.
 
   memtui attach [OPTIONS] PID
   memtui attach --check-now [--format FORMAT] PID
+  memtui attach --growth SECONDS [--format FORMAT] PID
 
 In place of PID the name of a process will do, where one alone has it.
 
@@ -70,6 +71,10 @@ Options
 Exit codes of --check-now
   0  no leak           2  wrong usage
   1  leaks             3  no check was possible
+Exit codes of --growth
+  0  what grew by stack, or nothing did    3  refused, or it cannot be told
+  2  wrong usage                         130  interrupted: the report is of
+                                              the time until then
 """,
     "regions": f"""\
 memtui regions shows what a process has mapped, in groups: heap, thread stacks,

@@ -30,10 +30,10 @@ def parse_rate(text: str) -> float:
     return rate + 0.0  # -0 would be written as "-0"
 
 
-def parse_seconds(text: str) -> float:
-    seconds = _decimal("--for", text, "give a number of seconds, such as 20")
+def parse_seconds(text: str, option: str = "--for") -> float:
+    seconds = _decimal(option, text, "give a number of seconds, such as 20")
     if not 0 < seconds <= MAX_SECONDS:
-        raise usage_error(f"--for {text}", "not a time one can wait for", "give a number of seconds above 0")
+        raise usage_error(f"{option} {text}", "not a time one can wait for", "give a number of seconds above 0")
     return seconds
 
 

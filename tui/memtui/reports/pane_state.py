@@ -81,17 +81,33 @@ def waiting(mode: str) -> Empty:
     return Empty(EmptyKind.WAITING, headline, (at_exit, todo))
 
 
-def attached(mode: str, *, profiler: bool) -> Empty:
+def watching(report_in_s: float) -> Empty:
+    """Return the state of a process whose page faults are watched, and of which no report has come yet."""
+    when = f"The first report comes in {report_in_s:.0f} s" if report_in_s >= 1 else "The first report is being made"
+    return Empty(EmptyKind.WAITING, "Watching page faults: what grows, by stack.", (f"{when}; s has one made now.",))
+
+
+def snapshot_words(*, profiler: bool, watchable: bool) -> str:
+    """Return what a snapshot would say; '' where none can be taken.
+
+    ``profiler``: there is a heap profiler in the process, which can begin at any time. ``watchable``: its page faults can be
+    watched.
+    """
+    if profiler:
+        return "s lists what it allocates from now on and keeps, by stack."
+    return "s says what makes it grow from now on, by stack: nothing is put into it." if watchable else ""
+
+
+def attached(mode: str, snapshot: str) -> Empty:
     """Return the state of a process that memtui did not start and has not asked yet; it was started with ``mode``.
 
-    ``profiler``: there is a heap profiler in it, which can begin at any time.
+    ``snapshot``: as snapshot_words() has it.
     """
     if mode == CHECK_OFF:
-        snapshot = "s lists what it allocates from now on and keeps, by stack."
         return Empty(
             EmptyKind.CHECK_OFF,
             "No leak check is on in this process, and none can be added while it runs.",
-            (snapshot if profiler else "2 shows how much of its memory is in use, and what the rest is.",),
+            (snapshot or "2 shows how much of its memory is in use, and what the rest is.",),
         )
     return Empty(
         EmptyKind.WAITING,
@@ -116,7 +132,7 @@ def none_found(report: LeakReport, *, relaunches: bool = True) -> Empty:
     if wider is not None and relaunches:
         lines.append(f"m then {wider} lists everything that is not freed at exit.")
     found = f"Checked ({mode}): no leaks found{in_what_was_seen(report.seen_bytes)}."
-    headline = "Nothing is in use." if checker.takes_snapshots else found
+    headline = f"{_sentence(checker.found_nothing)}" if checker.takes_snapshots else found
     return Empty(EmptyKind.NONE_FOUND, headline, tuple(lines))
 
 

@@ -15,6 +15,9 @@ from memtui_profiler.session.reader import SessionReader
 from memtui_profiler.session.rows import Event, Followed, ReportEnd, ReportRow, Run, RunEnd
 from memtui_profiler.words import object_words, size_words
 
+# What tells that a check before the end is done.
+_CHECKED = (EventKind.LEAK_CHECK.value, EventKind.SNAPSHOT.value, EventKind.GROWTH.value)
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenReport:
@@ -70,7 +73,7 @@ def _checked_before_stop(reader: SessionReader, run: Run) -> bool:
     for event in reader.rows_of(Event, "run", run.id):
         if event.kind == EventKind.STOPPING.value and event_detail(event).get("step") == Step.CHECK.value:
             stopped = True
-        elif stopped and event.kind in (EventKind.LEAK_CHECK.value, EventKind.SNAPSHOT.value):
+        elif stopped and event.kind in _CHECKED:
             return True
     return False
 

@@ -16,6 +16,7 @@ from memtui.session.heap import HeapFollower
 from memtui.session.new_rows import NewRows
 from memtui.session.state import (
     DEFAULT_PAGE_BYTES,
+    GrowthWatch,
     Identity,
     RateChange,
     ReportView,
@@ -272,6 +273,8 @@ class SessionFollower:
                 action = action_of(event_detail(event).get("action"))
                 run = self._runs[event.run]
                 self._runs[event.run] = replace(run, no_report=event.text, no_report_action=action)
+            elif event.kind == EventKind.GROWTH.value:
+                self._runs[event.run] = replace(self._runs[event.run], growth=_growth_watch(event))
             elif (change := _rate_change(event)) is not None:
                 self._runs[event.run] = replace(self._runs[event.run], rate_change=change)
 
@@ -334,6 +337,15 @@ def _rate_change(event: Event) -> RateChange | None:
     if not isinstance(rate, int | float) or not math.isfinite(rate):
         return None
     return RateChange(event.at_s, float(rate), event.kind == EventKind.RATE_SET.value)
+
+
+def _growth_watch(event: Event) -> GrowthWatch | None:
+    """The watch that an event tells the beginning of; None for its end."""
+    detail = event_detail(event)
+    first_s = detail.get("first_report_s")
+    if detail.get("watching") is not True or not isinstance(first_s, int | float) or not math.isfinite(first_s):
+        return None
+    return GrowthWatch(event.at_s, event.at_s + first_s)
 
 
 def _number(text: str | None) -> float:

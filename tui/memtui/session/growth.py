@@ -39,11 +39,13 @@ class ReportGrowth:
         return self._known
 
     def _compared(self, views: tuple[ReportView, ...]) -> GrowthSummary | None:
-        from memtui_profiler.diagnosis.reports import growth_summary
+        from memtui_profiler.diagnosis.reports import growth_summary, watched_growth
 
         if self._newest is None:
             return None
         number, report = self._newest
+        if report.growth is not None:
+            return watched_growth(report, program_name)
         view = next((one for one in views if one.id == number), None)
         before = None if view is None else _before(views, view)
         if view is None or before is None:

@@ -39,14 +39,19 @@ def origin_words(view: ReportView) -> str:
 
 
 def is_snapshot(view: ReportView) -> bool:
-    """Whether the report is a heap snapshot: what was in use at one moment, and not what leaked."""
+    """Whether the report is a snapshot, of what was in use at one moment or has grown by then, and not what leaked."""
+    return bool(snapshot_words(view))
+
+
+def snapshot_words(view: ReportView) -> str:
+    """What such a snapshot is called: ``heap snapshot``, ``growth``; '' for a leak check's report."""
     checker = checker_named(view.checker)
-    return checker is not None and checker.takes_snapshots
+    return "" if checker is None else checker.snapshot_words
 
 
 def check_words(view: ReportView) -> str:
     """What made it: a mode of the leak check, or the heap profiler."""
-    return "heap snapshot" if is_snapshot(view) else clean(view.mode or view.checker, _LABEL)
+    return snapshot_words(view) or clean(view.mode or view.checker, _LABEL)
 
 
 def moment_words(view: ReportView, identity: Identity) -> str:
@@ -54,7 +59,8 @@ def moment_words(view: ReportView, identity: Identity) -> str:
     words = report_title(view, identity) if view.label else origin_words(view)
     if view.origin == "live":
         words += f" {at_words(view, identity)}"
-    return f"{words} · heap snapshot" if is_snapshot(view) and not view.label else words
+    snapshot = snapshot_words(view)
+    return f"{words} · {snapshot}" if snapshot and not view.label else words
 
 
 def report_before(reports: Sequence[ReportView], view: ReportView) -> ReportView | None:

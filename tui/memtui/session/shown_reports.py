@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from memtui.reports.changes import counting_samples
 from memtui.session.state import ReportView, SessionState, newest_of
 from memtui.session.suppressed import not_suppressed
 from memtui_parsers.values import LeakReport
@@ -30,7 +31,7 @@ def load_report_apart(folder: Path, report: int, suppressions: tuple[str, ...] =
 
     with closing(SessionReader(folder / DATABASE)) as reader, collector_paused():
         loaded = load_report(reader, report)
-    return report, not_suppressed(loaded, suppressions)
+    return report, counting_samples(not_suppressed(loaded, suppressions))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

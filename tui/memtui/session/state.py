@@ -13,7 +13,7 @@ from memtui.session.heap import HeapState
 from memtui.session.status_line import StatusLine
 from memtui_profiler.actions import Action
 from memtui_profiler.events import EventKind
-from memtui_profiler.request import CHECK_OFF, RELEASE_RATE
+from memtui_profiler.request import CHECK_OFF, NO_MODES, PAGE_FAULTS
 from memtui_profiler.session.region_looks import RecordedLook
 from memtui_profiler.session.rows import CapabilityRow, Event, MemoryLimit, Run, RunEnd, Sample
 from memtui_profiler.session.series import Series
@@ -53,6 +53,13 @@ class RateChange(NamedTuple):
     by_memtui: bool
 
 
+class GrowthWatch(NamedTuple):
+    """Page faults are watched since ``began_s``, for a first report at ``report_s``."""
+
+    began_s: float
+    report_s: float
+
+
 class RateRead(NamedTuple):
     """The rate as the process has it. ``how`` it came to that: 'live' (memtui set it), 'outside', '' (as it was started)."""
 
@@ -64,7 +71,8 @@ class RateRead(NamedTuple):
 class RunView:
     """One launch and what is known of it so far. ``pid`` is the process followed now.
 
-    ``no_report`` says why its check left none, and ``no_report_action`` is what that calls for.
+    ``no_report`` says why its check left none, and ``no_report_action`` is what that calls for. ``growth``: the watch of its
+    page faults, while there is one.
     """
 
     row: Run
@@ -75,6 +83,7 @@ class RunView:
     no_report: str = ""
     no_report_action: Action | None = None
     rate_change: RateChange | None = None
+    growth: GrowthWatch | None = None
 
     @property
     def number(self) -> int:
@@ -182,8 +191,13 @@ class SessionState:
     @property
     def checks(self) -> set[str]:
         """The modes that can work on the target, and see what it allocates."""
-        newest = {row.name: row for row in self.capabilities if row.name != RELEASE_RATE}
+        newest = {row.name: row for row in self.capabilities if row.name not in NO_MODES}
         return {name for name, row in newest.items() if row.available and not row.blind}
+
+    @property
+    def can_watch(self) -> bool:
+        """Whether page faults of the process can be watched while it runs, which tell by stack what grows."""
+        return any(row.name == PAGE_FAULTS and row.available for row in self.capabilities)
 
     @property
     def run(self) -> RunView | None:
@@ -239,6 +253,7 @@ _DONE = {
     EventKind.LEAK_CHECK: Action.CHECK,
     EventKind.RELEASED: Action.RELEASE,
     EventKind.SNAPSHOT: Action.SNAPSHOT,
+    EventKind.GROWTH: Action.SNAPSHOT,
     EventKind.RATE_SET: Action.SET_RATE,
 }
 _LETTERS = {kind.value: ACTION_KEYS[action].shown for kind, action in _DONE.items()}
@@ -247,6 +262,8 @@ _LETTERS |= dict.fromkeys((EventKind.KILLED.value, EventKind.OOM_KILLED.value), 
 
 def mark_letter(event: Event) -> str:
     """Return the mark of an event on the time axis, '' for none. A live report has none: its check or snapshot has."""
+    if event.kind == EventKind.GROWTH.value and event_detail(event).get("watching") is not True:
+        return ""
     if event.kind == EventKind.REPORT.value and event_detail(event).get("origin", "exit") != "exit":
         return ""
     return _LETTERS.get(event.kind, "")

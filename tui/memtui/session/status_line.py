@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from memtui.display.keymap import ACTION_KEYS
+from memtui.display.keymap import ACTION_KEYS, Key
 from memtui_profiler.actions import Action
 from memtui_profiler.errors import UserError
 
@@ -46,6 +46,13 @@ def refusal(error: UserError, todo: str = "") -> StatusLine:
     """
     sentence = f"{error.what}: {error.why}: {todo or error.todo}"
     return StatusLine("✗", "REFUSED", sentence, Tone.BAD, "esc", "close")
+
+
+def price(error: UserError, key: Key) -> StatusLine:
+    """A refusal for what it would cost the process: ``key``, that was pressed, goes on whatever it costs."""
+    cost = error.why.rpartition(": ")[2]
+    evidence = (f"{error.why}.", f"{key.shown} again goes on, esc leaves it.")
+    return StatusLine("◇", "PRICE", error.why, Tone.WARN, key.shown, "go on", evidence, (cost,))
 
 
 def attached(what: str) -> StatusLine:

@@ -159,6 +159,7 @@ def _abilities(state: SessionState, run: RunView) -> Abilities:
         snapshot=asked and profiler and state.heap.can(Action.SNAPSHOT),
         release=asked and state.heap.can(Action.RELEASE),
         ask=state.running and guest is not None and guest.state == "waiting",
+        watch=state.running and state.can_watch and run.growth is None,
         launch=not state.identity.attached,
     )
 

@@ -51,7 +51,7 @@ def without_key(action: Action | None, state: SessionState) -> str:
         command = shlex.join(["memtui", *options, "--", *state.identity.argv])
         # One that is not safe to print whole is not the same command any more.
         return f"start it again: {command}" if clean(command, MAX_COMMAND_COLUMNS) == command else ""
-    if action is Action.CHOOSE_CHECK:
+    if action in (Action.CHOOSE_CHECK, Action.SNAPSHOT):
         able = state.checks
         usual = usual_checker().usual_mode
         mode = usual if usual in able or not state.capabilities else instead_of(usual, able)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from memtui.display.figures import percent
 from memtui.display.glyphs import Glyphs, glyphs_for
-from memtui.reports.changes import counted, sample_words
+from memtui.reports.changes import counted, growth_words, rss_words, sample_words
 from memtui.reports.names import function_name, is_unchecked, place, shorten
 from memtui.reports.table import LeakTable, build_table, table_notes
 from memtui_parsers.clean_text import clean
-from memtui_parsers.values import CheckerError, Frame, LeakKind, LeakReport, ReportStatus
-from memtui_profiler.words import in_what_was_seen, size_words
+from memtui_parsers.values import CheckerError, Frame, GrowthFacts, LeakKind, LeakReport, ReportStatus
+from memtui_profiler.checkers import checker_named
+from memtui_profiler.words import in_what_was_seen, rate_words, size_words
 
 # file, line: the source line's text, None when there is no source.
 SourceOf = Callable[[str, int], str | None]
@@ -55,10 +56,14 @@ def summary(report: LeakReport, glyphs: Glyphs) -> str:
     if report.status is ReportStatus.NOT_RUN:
         return f"not checked ({origin})"
     is_cut = report.status is ReportStatus.TRUNCATED
+    if report.growth is not None:
+        return _growth_summary(report, report.growth, origin, glyphs)
     if not report.leaks and not report.total_bytes:
         if is_cut:
             return f"no result, the report is cut before its first leak ({origin})"
-        return f"no leaks found{in_what_was_seen(report.seen_bytes)} ({origin})"
+        checker = checker_named(report.checker)
+        nothing = "no leaks found" if checker is None else checker.found_nothing
+        return f"{nothing}{in_what_was_seen(report.seen_bytes)} ({origin})"
     size = max(report.total_bytes, sum(record.size_bytes for record in report.leaks))
     objects = max(report.total_objects, sum(record.objects for record in report.leaks))
     # valgrind's default report has sums and no stacks.
@@ -79,12 +84,20 @@ def summary(report: LeakReport, glyphs: Glyphs) -> str:
     return f"{lost}, {reachable_words}{',' if from_stacks else ''}{from_stacks} ({origin})"
 
 
+def _growth_summary(report: LeakReport, growth: GrowthFacts, origin: str, glyphs: Glyphs) -> str:
+    stacks = sum(bool(record.stack) for record in report.leaks)
+    from_stacks = f"{counted(growth.samples, 'sample', glyphs)} in {counted(stacks, 'stack', glyphs)}"
+    return f"{growth_words(growth)}, {from_stacks}; {rss_words(growth)} ({origin})"
+
+
 def leak_line(table: LeakTable, index: int) -> str:
     """Return one leak as plain lines show it: ``leak 41.2 MiB in 10547 objects: open_session(Conn&) server.cpp:88``."""
     record, name, where = table.record(index), table.names[index].function, table.names[index].location
     where = f" {where}" if where else ""
     # An unnamed frame is called by its module, and its place says the module again.
     called = "" if where.lstrip().startswith(f"{name}+") else f" {name}"
+    if table.report.growth is not None:
+        return f"grown {size_words(record.size_bytes)}:{called}{where}"
     noun = "object" if record.objects == 1 else "objects"
     return f"leak {size_words(record.size_bytes)} in {record.objects} {noun}:{called}{where}"
 
@@ -105,6 +118,9 @@ def _record_lines(number: int, table: LeakTable, index: int, source: SourceOf, g
     record, name = table.record(index), table.names[index]
     samples = f", {words}" if (words := sample_words(record, glyphs)) else ""
     share = f", {percent(record.size_bytes / table.total_bytes)}" if table.total_bytes > 0 else ""
+    growth = table.report.growth
+    if growth is not None and growth.seconds > 0:
+        share += f", {rate_words(record.size_bytes / growth.seconds)}"
     yield (
         f"{number}. {size_words(record.size_bytes)}{_in_objects(record.objects, glyphs)} "
         f"({record.kind.value}{share}{samples}): {name.function}"
@@ -116,7 +132,8 @@ def stack_text(table: LeakTable, index: int, source: SourceOf, glyphs: Glyphs) -
     """Return the record's stack, one line for each frame; below the program's first frame its source line."""
     record, name = table.record(index), table.names[index]
     if not record.stack:
-        yield f"{_INDENT}the checker recorded no stack"
+        nobodys = "nobody was seen to touch this memory first"
+        yield _INDENT + ("the checker recorded no stack" if table.report.growth is None else nobodys)
     for depth, frame in enumerate(record.stack[:_DEEPEST]):
         yield _INDENT + _frame_line(frame, _LIBRARY_COLUMNS if table.in_library(frame) else None)
         if depth == name.program and frame.file and frame.line:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from memtui.control.commander import Commander
-from memtui.control.live_commands import BEFORE_FIRST_CHECK, LiveCommands
+from memtui.control.live_commands import BEFORE_FIRST_CHECK, LiveCommands, is_price
 from memtui.control.no_rate import rate_lack
 from memtui.control.pending import PendingControls, next_half
+from memtui.display.keymap import KEYS_BY_ID
+from memtui.session.growth_watch import growth_watched
 from memtui.session.state import Activity, SessionState, activity
-from memtui.session.status_line import StatusLine, Tone, attached, ended, no_recorder, refusal
+from memtui.session.status_line import StatusLine, Tone, attached, ended, no_recorder, price, refusal
 from memtui.session.ways import with_key
 from memtui.viewer.prompts import Prompts, Viewer
 from memtui.viewer.views import RECORDER_GONE, following
@@ -64,6 +66,8 @@ class Target:
             hint = ("t", "again: kill") if under_way.stopping else ("", "")
             lines.append(StatusLine(waiting, "WAIT", under_way.sentence, Tone.WARN, *hint))
         lines += self._live.waiting(self._clock(), waiting)
+        if (watching := growth_watched(self._viewer.state, waiting)) is not None:
+            lines.append(watching)
         if self._commander.lost and run is not None and run.watched:
             lines.append(RECORDER_GONE)
         return tuple(lines)
@@ -72,8 +76,10 @@ class Target:
         """Take what the recorder has answered. Return the line of its last error, None without one."""
         line = None
         for outcome in self._commander.poll():
-            self._live.answered(outcome.verb, now_s, ok=outcome.error is None)
-            if outcome.error is not None:
+            self._live.answered(outcome.verb, now_s, outcome.error)
+            if outcome.error is not None and is_price(outcome.verb, outcome.error):
+                line = price(outcome.error, KEYS_BY_ID[outcome.verb])
+            elif outcome.error is not None:
                 todo = with_key(outcome.error.todo, outcome.error.action, self._viewer.state)
                 line = refusal(outcome.error, todo)
         return line

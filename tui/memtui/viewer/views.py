@@ -118,11 +118,15 @@ def _no_report(state: SessionState) -> Empty:
     run = state.run
     if state.identity.statistics:
         return pane_state.NOT_A_REPORT
+    if run is not None and run.growth is not None and state.running:
+        return pane_state.watching(run.growth.report_s - state.now_s)
     if run is not None and state.identity.attached and (run.row.mode == CHECK_OFF or not run.ended):
-        kind = allocator_of(run.row.allocator)
-        return pane_state.attached(run.row.mode, profiler=kind is not None and kind.has_profiler(run.row.allocator))
-    if run is None or run.row.mode == CHECK_OFF:
+        return pane_state.attached(run.row.mode, _snapshot_words(state, run))
+    if run is None:
         return _check_off(state)
+    if run.row.mode == CHECK_OFF:
+        off, snapshot = _check_off(state), _snapshot_words(state, run) if state.can_watch and state.running else ""
+        return replace(off, lines=(*off.lines, snapshot)) if snapshot else off
     if not run.ended:
         return pane_state.waiting(run.row.mode)
     if not run.settled and state.live:
@@ -133,6 +137,12 @@ def _no_report(state: SessionState) -> Empty:
     attached = "memtui has not started it, and cannot start it again."
     advice = attached if state.identity.attached else _other_checks(state, run.row.mode)
     return pane_state.cannot_work(why[:1].upper() + why[1:], advice)
+
+
+def _snapshot_words(state: SessionState, run: RunView) -> str:
+    kind = allocator_of(run.row.allocator)
+    profiler = kind is not None and kind.has_profiler(run.row.allocator)
+    return pane_state.snapshot_words(profiler=profiler, watchable=state.can_watch)
 
 
 def _check_off(state: SessionState) -> Empty:

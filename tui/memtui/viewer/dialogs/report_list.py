@@ -118,6 +118,8 @@ class ReportList(VirtualList):
         report = fit(glyphs.plain(self._description(view)), widths.report, glyphs.ellipsis)
         size = size_words(view.total_bytes) if view.complete else "being"
         objects = count(view.total_objects, " ") if view.complete else "read"
+        if view.complete and view.total_bytes and not view.total_objects:
+            objects = ""  # of what grew, pages are counted and no objects
         shown = self.shown.view is not None and view.id == self.shown.view.id
         return Content.assemble(
             (mark, "$primary"),

@@ -70,6 +70,8 @@ def record_columns(arrangement: Arrangement, width: int, *, beside_stack: bool =
     }
     if comparing and width < 96:
         wanted |= {"bar": 0, "average": 0}
+    if table.report.growth is not None:
+        wanted["average"] = 0  # pages alone have a size each
     # Of several kinds, which one a leak is says more than its share drawn once more.
     first = ("percent", "average", "bar", "kind") if mixed and beside_stack else ("percent", "kind", "average", "bar")
     sooner = {name for name in _OF_ONE_REPORT if comparing or (name == "kind" and not whole_kinds and not beside_stack)}
@@ -98,7 +100,7 @@ def record_header(arrangement: Arrangement, layout: Columns, glyphs: Glyphs) -> 
     titles = {
         "bytes": "FLAT" if arrangement.grouped else "BYTES",
         "cumulative": "CUM",
-        "objects": "OBJECTS",
+        "objects": "OBJECTS" if arrangement.table.report.growth is None else "SAMPLES",
         "average": "AVG" if layout.widths["average"] < len("AVERAGE") else "AVERAGE",
         "percent": "SHARE",
         "bar": "" if layout.widths["percent"] else "SHARE",

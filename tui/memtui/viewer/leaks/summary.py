@@ -10,7 +10,7 @@ from memtui.display.figures import percent
 from memtui.display.glyphs import Glyphs
 from memtui.reports.answer import View
 from memtui.reports.arrangement import Arrangement
-from memtui.reports.changes import change_words, counted, sample_words, signed, was_words
+from memtui.reports.changes import change_words, counted, growth_words, noun_of, sample_words, signed, was_words
 from memtui.reports.icicle import Box, Icicle
 from memtui.reports.names import bare, function_name, place
 from memtui.reports.pane_state import Empty, EmptyKind, LeakPaneState
@@ -34,10 +34,13 @@ def report_line(state: LeakPaneState, arrangement: Arrangement, glyphs: Glyphs) 
     table = arrangement.table
     report = table.report
     total = _totals(table, glyphs)
-    parts = [state.moment, clean(report.mode), *([] if state.run is None else [f"run {state.run}"]), total]
+    run = [] if state.run is None else [f"run {state.run}"]
+    parts = [state.moment, clean(report.mode), *run, total]
+    if report.growth is not None:
+        parts = [total, state.moment, *run]  # its moment says what made it, and its figures what it is of
     if table.difference is not None:
-        changed = change_words(table.delta_bytes, table.delta_objects, glyphs)
-        parts = [f"{changed} {state.since}".rstrip(), total, *parts[:-1]]
+        changed = change_words(table.delta_bytes, table.delta_objects, glyphs, noun_of(report))
+        parts = [f"{changed} {state.since}".rstrip(), total, *(part for part in parts if part != total)]
     if arrangement.query.scope.narrowing and not arrangement.error:
         parts.insert(0, filter_line(arrangement, glyphs))
     notes = len(table_notes(table))
@@ -47,6 +50,8 @@ def report_line(state: LeakPaneState, arrangement: Arrangement, glyphs: Glyphs) 
 
 
 def _totals(table: LeakTable, glyphs: Glyphs) -> str:
+    if (growth := table.report.growth) is not None:
+        return f"{growth_words(growth)}, {counted(growth.samples, 'sample', glyphs)}"
     total = f"{size_words(table.total_bytes)} in {counted(table.total_objects, 'object', glyphs)}"
     if LeakKind.STILL_REACHABLE.value not in table.kinds or len(table.kinds) == 1:
         return total
@@ -57,7 +62,9 @@ def _totals(table: LeakTable, glyphs: Glyphs) -> str:
 
 def nothing_shown(table: LeakTable) -> str:
     """Return why a view has no rows."""
-    return "No record passes the filter: esc clears it." if table.names else "No leaks were found."
+    if table.names:
+        return "No record passes the filter: esc clears it."
+    return "No leaks were found." if table.report.growth is None else "Nothing has grown."
 
 
 def filter_line(arrangement: Arrangement, glyphs: Glyphs) -> str:
@@ -74,7 +81,8 @@ def filter_line(arrangement: Arrangement, glyphs: Glyphs) -> str:
         rounded = "<1"
     how_much = f"{rounded} % of bytes"
     if arrangement.table.difference is not None:
-        how_much = change_words(arrangement.delta_bytes, arrangement.delta_objects, glyphs)
+        noun = noun_of(arrangement.table.report)
+        how_much = change_words(arrangement.delta_bytes, arrangement.delta_objects, glyphs, noun)
     return f"{glyphs.count(len(arrangement.records))} of {glyphs.count(total)} records, {how_much}"
 
 
@@ -103,7 +111,7 @@ def caption(arrangement: Arrangement, glyphs: Glyphs, aside: str = "", view: Vie
 def copied_head(table: LeakTable, index: int) -> str:
     """Return the line above a stack that is copied as text."""
     record = table.record(index)
-    objects = f"{record.objects} object{'' if record.objects == 1 else 's'}"
+    objects = f"{record.objects} {noun_of(table.report)}{'' if record.objects == 1 else 's'}"
     return f"{size_words(record.size_bytes)} in {objects} ({record.kind.value}), leak {record.leak_id}"
 
 
@@ -130,7 +138,11 @@ def box_line(box: Box, shown: Icicle, glyphs: Glyphs, width: int) -> str:
         parts.insert(1, f"{signed(node.delta_bytes)} since, width is the newer report")
     where = tree.location(node) if node.function >= 0 else ""
     inlined = node.function >= 0 and tree.table.functions.all[node.function].inlined
-    parts += [*([where] if where else []), *(["inlined"] if inlined else []), counted(node.objects, "object", glyphs)]
+    parts += [
+        *([where] if where else []),
+        *(["inlined"] if inlined else []),
+        counted(node.objects, noun_of(tree.table.report), glyphs),
+    ]
     joint = f" {glyphs.middot} "
     while len(parts) > 3 and cell_len(glyphs.plain(joint.join(parts))) > width:
         parts.pop()
@@ -141,7 +153,10 @@ def leak_line(table: LeakTable, index: int, sources: Sources, glyphs: Glyphs, wi
     """Return (place, source text, callers) of a record for ``width`` cells: ``server.cpp:88  new S;  ◀ handle_rpc ◀ …``"""
     name = table.names[index]
     if name.program is None:
-        return (fit("no stack was recorded", width, glyphs.ellipsis), "", "")
+        nothing = (
+            "no stack was recorded" if table.report.growth is None else "nobody was seen to touch this memory first"
+        )
+        return (fit(nothing, width, glyphs.ellipsis), "", "")
     frame = table.record(index).stack[name.program]
     where = fit(glyphs.plain(place(frame)), max(0, width // 2), glyphs.ellipsis)
     source = sources.line(frame.file, frame.line) if frame.file and frame.line else None
@@ -173,11 +188,12 @@ def heading(arrangement: Arrangement, position: int, glyphs: Glyphs, was_at: str
     record, delta = table.record(index), table.delta(index)
     parts = [f"{glyphs.count(position + 1)} of {glyphs.count(len(arrangement))}"]
     if not table.is_gone(index):
-        parts.append(f"{size_words(record.size_bytes)} in {counted(record.objects, 'object', glyphs)}")
+        noun = noun_of(table.report)
+        parts.append(f"{size_words(record.size_bytes)} in {counted(record.objects, noun, glyphs)}")
         parts.append(percent(arrangement.share(record.size_bytes)))
     below = _lines_below(arrangement, position, glyphs, was_at)
     if delta is not None and delta.change in (Change.GROWN, Change.SHRUNK):
-        below[0] = f"{change_words(delta.delta_bytes, delta.delta_objects, glyphs)}: {below[0]}"
+        below[0] = f"{change_words(delta.delta_bytes, delta.delta_objects, glyphs, noun_of(table.report))}: {below[0]}"
     return (f" {glyphs.middot} ".join([*parts, record.kind.value]), *below)
 
 
@@ -192,7 +208,7 @@ def _lines_below(arrangement: Arrangement, position: int, glyphs: Glyphs, was_at
     """Return what the leak was before, in a comparison, what its figures rest on, and which stack of a group is shown."""
     row = arrangement.row(position)
     delta = arrangement.table.delta(row.record)
-    was = [] if delta is None else [was_words(delta, was_at, glyphs)]
+    was = [] if delta is None else [was_words(delta, was_at, glyphs, noun_of(arrangement.table.report))]
     several = [f"the largest of {counted(row.stacks, 'stack', glyphs)} in {row.function}"] if row.stacks > 1 else []
     estimated = [words] if (words := sample_words(arrangement.table.record(row.record), glyphs)) else []
     return was + estimated + several

@@ -71,7 +71,7 @@ def tree_header(tree: Tree, layout: Columns, glyphs: Glyphs) -> list[Piece]:
         "percent": "SHARE",
         "bar": "" if layout.widths["percent"] else "SHARE",
         "delta": glyphs.plain("±"),
-        "objects": "OBJECTS",
+        "objects": "OBJECTS" if tree.table.report.growth is None else "SAMPLES",
         "function": tree.direction.value.upper(),
         "location": "LOCATION",
     }
