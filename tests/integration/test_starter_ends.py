@@ -70,9 +70,16 @@ def program(tmp_path: Path) -> Path:
 
 
 def kill_all_below(folder: Path) -> None:
-    for process in processes_below(folder):
+    """Until there is none: a recorder that is killed may just have started its target, which lives on."""
+    until(lambda: not _killed_below(folder), "all are killed")
+
+
+def _killed_below(folder: Path) -> list[psutil.Process]:
+    found = processes_below(folder)
+    for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ends with another of them
             process.kill()
+    return found
 
 
 def nothing_runs(tmp_path: Path) -> None:

@@ -77,7 +77,10 @@ def notes_of(watched: Watched) -> list[str]:
     span = span_words(watched.seconds)
     kept = growth.kept_bytes
     notes = []
-    if outcome is Outcome.NOTHING_GREW:
+    if outcome is Outcome.NOTHING_GREW and growth.given_back_bytes > noise_bytes(watched):
+        came, gone = size_words(kept), size_words(growth.given_back_bytes)
+        notes.append(f"nothing grew in all in {span}: {came} came, and {gone} went that was there before")
+    elif outcome is Outcome.NOTHING_GREW:
         notes.append(f"nothing grew in {span} that stands out: {size_words(max(0, kept - growth.given_back_bytes))}")
     elif outcome is Outcome.CANNOT_TELL and growth.samples < FEWEST_SAMPLES:
         notes.append(f"cannot tell what grew: only {growth.samples} samples of the new memory in {span}; watch longer")

@@ -44,7 +44,11 @@ def watched(
             Outcome.NOTHING_GREW,
             "nothing grew in 10 s that stands out: 100.0 KiB",
         ),
-        (watched(MIB, MIB, given_back=2 * MIB), Outcome.NOTHING_GREW, "nothing grew in 10 s that stands out: 0 B"),
+        (
+            watched(MIB, MIB, given_back=2 * MIB),
+            Outcome.NOTHING_GREW,
+            "nothing grew in all in 10 s: 1.0 MiB came, and 2.0 MiB went that was there before",
+        ),
     ],
 )
 def test_it_would_rather_be_silent_than_wrong(found: Watched, outcome: Outcome, first: str) -> None:
