@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +26,25 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
         parent = Path(tempfile.gettempdir()).absolute()
         if foreign := foreign_part(parent):
             raise UserError(what, foreign, todo)
-        made = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
     except OSError as error:
-        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        raise UserError(what, f"{place}{error.strerror}", todo) from error
-    with made as folder:
+        raise UserError(what, _words(error), todo) from error
+    # Its name is known to the remover before it is there: a signal may come at any moment.
+    folder = parent / f"{prefix}{secrets.token_hex(8)}"
+    try:
+        remover = AfterOurEnd("memtui-remover", ["sh", "-c", _REMOVE, "memtui-remover", str(folder)])
+    except OSError as error:
+        raise UserError(what, str(error), "see `ulimit -u`") from error
+    with contextlib.closing(remover):
         try:
-            remover = AfterOurEnd("memtui-remover", ["sh", "-c", _REMOVE, "memtui-remover", folder])
+            folder.mkdir(0o700)
         except OSError as error:
-            raise UserError(what, str(error), "see `ulimit -u`") from error
-        with contextlib.closing(remover):
-            yield Path(folder)
+            raise UserError(what, _words(error), todo) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _words(error: OSError) -> str:
+    place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return f"{place}{error.strerror}"
